@@ -1,0 +1,720 @@
+/* One load generator for every broker: MQTT 3.1.1 clients on loopback, one thread, one epoll.
+ *
+ *   load flood   --port P --shape pairs|out|in --publishers N --subscribers N --qos 0|1 ...
+ *   load latency --port P --rate R --samples N
+ *   load idle    --port P --clients N          (holds them until a line or the end of stdin)
+ *   load connect --port P --parallel N
+ *
+ * Each prints JSON lines; the last one is the result, with "ok" true or false. The exit status is 0
+ * only if "ok" is true. Every wait ends: a run in which nothing moves for --patience seconds is over.
+ *
+ * It must cost far less than any broker, so it does the least that is still honest:
+ *   - PUBLISH frames are prepared once; a block of many is sent with one system call;
+ *   - what arrives is read in large pieces and only counted, frame by frame;
+ *   - PUBACKs for all that one read brought are sent with one system call.
+ *
+ * It is a closed loop. A publisher may be at most --window messages ahead of the slowest of its
+ * subscribers (and, at QoS 1, of its own PUBACKs). So a broker with short queues has no reason to drop
+ * anything, and at the end what was sent must equal what was received; otherwise the run is "lost".
+ */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <signal.h>
+#include <unistd.h>
+
+#define READ_SIZE (256 * 1024) /* stays within the second-level cache, so scanning it costs little */
+#define HELD_SIZE 512          /* room for the part of a frame that the next read completes */
+#define EVENTS 2048            /* all sockets of the largest flood, so no socket waits for a second turn */
+#define OPENING_AT_ONCE 100
+#define SOURCES 50             /* 127.0.0.1 to 127.0.0.50: see source_address() */
+#define WAITING_FOR_MORE 0.05  /* seconds to look for surplus messages after the last expected one */
+
+/* ---- options ------------------------------------------------------------------------------------ */
+
+static const char *scenario;
+static const char *shape = "pairs";
+static const char *watch = "";   /* process ids of the broker, with commas: whose processor time is reported */
+static double port, qos, publishers = 1, subscribers = 1, payload = 64;
+static double window_size = 1000; /* messages a publisher may be ahead */
+static double block_size;         /* the fewest messages worth a write; 0: a quarter of the window */
+static double warmup = 1, seconds = 3, patience = 5;
+static double rate = 500, samples = 1000;
+static double clients = 10000, parallel = 50, opening = 60, holding = 120;
+
+struct option { const char *name; double *number; const char **text; };
+static const struct option OPTIONS[] = {
+    {"--port", &port, 0}, {"--shape", 0, &shape}, {"--qos", &qos, 0}, {"--watch", 0, &watch},
+    {"--publishers", &publishers, 0}, {"--subscribers", &subscribers, 0}, {"--payload", &payload, 0},
+    {"--window", &window_size, 0}, {"--block", &block_size, 0}, {"--warmup", &warmup, 0},
+    {"--seconds", &seconds, 0}, {"--patience", &patience, 0}, {"--rate", &rate, 0},
+    {"--samples", &samples, 0}, {"--clients", &clients, 0}, {"--parallel", &parallel, 0},
+    {"--opening", &opening, 0}, {"--holding", &holding, 0},
+};
+
+static void usage(const char *problem) {
+    fprintf(stderr, "load: %s; see the head of load.c\n", problem);
+    exit(2);
+}
+
+static void read_options(int count, char **words) {
+    if (count < 2) usage("which scenario?");
+    scenario = words[1];
+    for (int i = 2; i < count; i += 2) {
+        const struct option *option = NULL;
+        for (size_t k = 0; k < sizeof OPTIONS / sizeof *OPTIONS; k++)
+            if (!strcmp(words[i], OPTIONS[k].name)) option = &OPTIONS[k];
+        if (!option) usage(words[i]);
+        if (i + 1 == count) usage("an option without its value");
+        if (option->text) *option->text = words[i + 1];
+        else *option->number = atof(words[i + 1]);
+    }
+    if (port < 1 || port > 65535) usage("--port must be 1 to 65535");
+    if (payload < 0 || payload > 100) usage("--payload must be 0 to 100"); /* one-byte Remaining Length */
+    if (qos != 0 && qos != 1) usage("--qos must be 0 or 1");
+    if (window_size < 1 || window_size > 30000) usage("--window must be 1 to 30000");
+    if (publishers < 1 || subscribers < 1 || clients < 1 || parallel < 1) usage("counts begin at 1");
+    if (publishers + subscribers > EVENTS) usage("too many publishers and subscribers");
+    if (rate < 1 || samples < 10) usage("--rate begins at 1, --samples at 10");
+}
+
+/* ---- time, result, failure ---------------------------------------------------------------------- */
+
+static double now(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
+}
+
+static double own_cpu(void) {
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1e-6;
+}
+
+/* Processor seconds of the broker's processes so far: fields 14 and 15 of /proc/PID/stat. */
+static double watched_cpu(void) {
+    double ticks = 0;
+    for (const char *at = watch; *at;) {
+        char *after, path[64], line[1024];
+        long id = strtol(at, &after, 10);
+        if (after == at) break;
+        at = *after == ',' ? after + 1 : after;
+        snprintf(path, sizeof path, "/proc/%ld/stat", id);
+        FILE *file = fopen(path, "r");
+        if (!file) continue;
+        unsigned long user, system;
+        if (fgets(line, sizeof line, file)) {
+            char *name_end = strrchr(line, ')'); /* the name before it may hold spaces */
+            if (name_end && sscanf(name_end + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu",
+                                   &user, &system) == 2)
+                ticks += (double)(user + system);
+        }
+        fclose(file);
+    }
+    return ticks / (double)sysconf(_SC_CLK_TCK);
+}
+
+struct stretch { double began, own, broker, lasted, own_share, broker_share; };
+
+static void begin_stretch(struct stretch *stretch) {
+    stretch->began = now();
+    stretch->own = own_cpu();
+    stretch->broker = watched_cpu();
+}
+
+static void end_stretch(struct stretch *stretch) {
+    stretch->lasted = now() - stretch->began + 1e-9;
+    stretch->own_share = (own_cpu() - stretch->own) / stretch->lasted;
+    stretch->broker_share = (watched_cpu() - stretch->broker) / stretch->lasted;
+}
+
+/* End the run with a result that says why it is none. The problem may hold no quotation marks. */
+static void fail(const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    printf("{\"ok\": false, \"problem\": \"");
+    vprintf(format, arguments);
+    printf("\"}\n");
+    va_end(arguments);
+    fflush(stdout);
+    exit(1);
+}
+
+/* ---- connections -------------------------------------------------------------------------------- */
+
+enum state { CLOSED, CONNECTING, AWAITS_CONNACK, AWAITS_SUBACK, READY };
+
+struct flow; /* one topic: its publishers and its subscribers */
+
+struct connection {
+    int fd;
+    enum state state;
+    bool subscribes;
+    struct flow *flow;      /* none for idle clients */
+    uint64_t sent;          /* publisher: messages given to the socket */
+    uint64_t acked;         /* publisher at QoS 1: PUBACKs */
+    uint64_t received;      /* subscriber: messages */
+    uint8_t *in_flight;     /* publisher at QoS 1: one flag per packet id */
+    const uint8_t *rest;    /* what the socket has not taken yet: of the ring, or of acks */
+    size_t rest_length;
+    uint8_t *acks;          /* subscriber at QoS 1: memory of `rest` */
+    size_t held_length;
+    uint8_t held[HELD_SIZE]; /* the begun frame at the end of the last read */
+};
+
+struct flow {
+    char topic[24];
+    size_t topic_length, frame, frames; /* the ring: `frames` PUBLISH frames of `frame` bytes each */
+    uint8_t *ring;
+    struct connection *publishers, *subscribers;
+    int publisher_count, subscriber_count;
+    bool dirty; /* something arrived: perhaps a publisher may send again */
+};
+
+static int loop = -1;
+static struct connection *connections;
+static int connection_count;
+static uint64_t frames_seen; /* anything that counts as progress */
+
+static void listen_for(struct connection *connection, uint32_t what, int operation) {
+    struct epoll_event event = {.events = what, .data.ptr = connection};
+    if (epoll_ctl(loop, operation, connection->fd, &event)) fail("epoll_ctl: %s", strerror(errno));
+}
+
+/* One address has some 28,000 ports. Short connections leave each in TIME_WAIT for a while, and idle
+ * ones keep it, so these take their addresses in turn; the port is chosen when the other end is known. */
+static void choose_source(int fd, uint64_t number) {
+    struct sockaddr_in source = {.sin_family = AF_INET};
+    int yes = 1;
+    source.sin_addr.s_addr = htonl(INADDR_LOOPBACK + (uint32_t)(number % SOURCES));
+    setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &yes, sizeof yes);
+    if (bind(fd, (struct sockaddr *)&source, sizeof source)) fail("bind: %s", strerror(errno));
+}
+
+static void start_connection(struct connection *connection, uint64_t source) {
+    struct sockaddr_in broker = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    int yes = 1;
+    broker.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    connection->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (connection->fd < 0) fail("socket: %s", strerror(errno));
+    setsockopt(connection->fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+    if (source) choose_source(connection->fd, source);
+    if (connect(connection->fd, (struct sockaddr *)&broker, sizeof broker) && errno != EINPROGRESS)
+        fail("connect: %s", strerror(errno));
+    connection->state = CONNECTING;
+    connection->held_length = 0;
+    listen_for(connection, EPOLLOUT, EPOLL_CTL_ADD);
+}
+
+static void send_small(struct connection *connection, const uint8_t *bytes, size_t length) {
+    if (send(connection->fd, bytes, length, MSG_NOSIGNAL) != (ssize_t)length)
+        fail("the broker did not take a packet of %zu bytes", length);
+}
+
+static void send_connect(struct connection *connection, uint64_t number) {
+    char id[24];
+    size_t length = (size_t)snprintf(id, sizeof id, "load%d-%llu", getpid() % 100000, (unsigned long long)number);
+    uint8_t packet[64] = {0x10, (uint8_t)(12 + length), 0, 4, 'M', 'Q', 'T', 'T', 4, 0x02, 0, 0, 0, (uint8_t)length};
+    memcpy(packet + 14, id, length); /* level 4, clean session, keep alive 0: nothing needs a PINGREQ */
+    send_small(connection, packet, 14 + length);
+}
+
+static void send_subscribe(struct connection *connection) {
+    const struct flow *flow = connection->flow;
+    size_t length = flow->topic_length;
+    uint8_t packet[64] = {0x82, (uint8_t)(5 + length), 0, 1, 0, (uint8_t)length};
+    memcpy(packet + 6, flow->topic, length);
+    packet[6 + length] = (uint8_t)qos;
+    send_small(connection, packet, 7 + length);
+}
+
+/* Read exactly `length` bytes into `held`, over as many calls as it takes. */
+static bool read_small(struct connection *connection, size_t length) {
+    ssize_t got = recv(connection->fd, connection->held + connection->held_length,
+                       length - connection->held_length, 0);
+    if (got < 0 && (errno == EAGAIN || errno == EINTR)) return false;
+    if (got <= 0) fail("the broker closed a connection during its login");
+    connection->held_length += (size_t)got;
+    if (connection->held_length < length) return false;
+    connection->held_length = 0;
+    return true;
+}
+
+/* One step from socket to READY: TCP handshake, CONNECT and CONNACK, SUBSCRIBE and SUBACK. */
+static void continue_opening(struct connection *connection, uint64_t number) {
+    const uint8_t *held = connection->held;
+    if (connection->state == CONNECTING) {
+        int error = 0;
+        socklen_t size = sizeof error;
+        getsockopt(connection->fd, SOL_SOCKET, SO_ERROR, &error, &size);
+        if (error) fail("connect: %s", strerror(error));
+        send_connect(connection, number);
+        connection->state = AWAITS_CONNACK;
+        listen_for(connection, EPOLLIN, EPOLL_CTL_MOD);
+    } else if (connection->state == AWAITS_CONNACK) {
+        if (!read_small(connection, 4)) return;
+        if (held[0] != 0x20 || held[1] != 2 || held[3] != 0)
+            fail("no CONNACK with code 0 but %02x %02x %02x %02x", held[0], held[1], held[2], held[3]);
+        connection->state = connection->subscribes ? AWAITS_SUBACK : READY;
+        if (connection->subscribes) send_subscribe(connection);
+    } else if (connection->state == AWAITS_SUBACK) {
+        if (!read_small(connection, 5)) return;
+        if (held[0] != 0x90 || held[1] != 3 || held[4] != (uint8_t)qos)
+            fail("no SUBACK that grants QoS %d but %02x %02x, code %02x", (int)qos, held[0], held[1], held[4]);
+        connection->state = READY;
+    }
+}
+
+/* Open `count` connections, some at a time. Returns how many are ready when all are, or time is over. */
+static int open_connections(struct connection *first, int count, double limit) {
+    static struct epoll_event events[EVENTS];
+    int started = 0, ready = 0;
+    double deadline = now() + limit, last_progress = now();
+    while (ready < count && now() < deadline && now() - last_progress < patience) {
+        while (started < count && started - ready < OPENING_AT_ONCE) {
+            start_connection(&first[started], (uint64_t)(started / 20000)); /* 20,000 fit one address */
+            started++;
+        }
+        int happened = epoll_wait(loop, events, EVENTS, 20);
+        for (int i = 0; i < happened; i++) {
+            struct connection *connection = events[i].data.ptr;
+            if (connection->state == READY) fail("the broker spoke or closed before it was asked");
+            continue_opening(connection, (uint64_t)(connection - connections));
+            if (connection->state == READY) ready++;
+        }
+        if (happened) last_progress = now();
+    }
+    return ready;
+}
+
+static void make_connections(int count) {
+    connections = calloc((size_t)count, sizeof *connections);
+    loop = epoll_create1(EPOLL_CLOEXEC);
+    if (!connections || loop < 0) fail("no memory, or no epoll");
+    connection_count = count;
+}
+
+/* ---- flood: frames out -------------------------------------------------------------------------- */
+
+/* Prepare the ring. At QoS 1 each frame has its own packet id, position + 1, and the ring is twice the
+ * window, so that an id comes round only after its PUBACK; at QoS 0 all frames are alike. */
+static void prepare_ring(struct flow *flow) {
+    size_t remaining = 2 + flow->topic_length + (qos ? 2 : 0) + (size_t)payload;
+    if (remaining > 127) fail("topic and payload are too long for a one-byte Remaining Length");
+    flow->frame = 2 + remaining;
+    flow->frames = (size_t)window_size * (qos ? 2 : 1);
+    flow->ring = malloc(flow->frame * flow->frames);
+    if (!flow->ring) fail("no memory");
+    for (size_t i = 0; i < flow->frames; i++) {
+        uint8_t *at = flow->ring + i * flow->frame;
+        *at++ = qos ? 0x32 : 0x30;
+        *at++ = (uint8_t)remaining;
+        *at++ = 0;
+        *at++ = (uint8_t)flow->topic_length;
+        memcpy(at, flow->topic, flow->topic_length);
+        at += flow->topic_length;
+        if (qos) {
+            *at++ = (uint8_t)((i + 1) >> 8);
+            *at++ = (uint8_t)(i + 1);
+        }
+        memset(at, 'x', (size_t)payload);
+    }
+}
+
+/* Give the socket what it takes; the rest stays in `rest` until the socket is writable. */
+static void transmit(struct connection *connection, const uint8_t *bytes, size_t length) {
+    ssize_t taken = send(connection->fd, bytes, length, MSG_NOSIGNAL);
+    if (taken < 0 && errno != EAGAIN && errno != EINTR) fail("the broker closed a connection: %s", strerror(errno));
+    if (taken < 0) taken = 0;
+    bool was_waiting = connection->rest_length > 0;
+    connection->rest = bytes + taken;
+    connection->rest_length = length - (size_t)taken;
+    bool is_waiting = connection->rest_length > 0;
+    if (was_waiting != is_waiting)
+        listen_for(connection, EPOLLIN | (is_waiting ? EPOLLOUT : 0), EPOLL_CTL_MOD);
+}
+
+static uint64_t slowest_subscriber(const struct flow *flow) {
+    uint64_t least = flow->subscribers[0].received;
+    for (int i = 1; i < flow->subscriber_count; i++)
+        if (flow->subscribers[i].received < least) least = flow->subscribers[i].received;
+    return least;
+}
+
+/* Send as much as the window allows, but no block so small that the write would be the main cost.
+ * With several publishers on one topic each may go ahead of its equal part of what was received. */
+static void pump(struct flow *flow) {
+    uint64_t delivered = slowest_subscriber(flow) / (uint64_t)flow->publisher_count;
+    flow->dirty = false;
+    for (int i = 0; i < flow->publisher_count; i++) {
+        struct connection *publisher = &flow->publishers[i];
+        if (publisher->rest_length) continue;
+        uint64_t done = qos && publisher->acked < delivered ? publisher->acked : delivered;
+        int64_t room = (int64_t)window_size - (int64_t)(publisher->sent - done);
+        if (room > (int64_t)window_size) room = (int64_t)window_size;
+        if (room < (int64_t)block_size) continue;
+        size_t count = (size_t)room, position = 0;
+        if (qos) {
+            position = publisher->sent % flow->frames;
+            if (count > flow->frames - position) count = flow->frames - position, flow->dirty = true;
+            uint8_t *busy = memchr(publisher->in_flight + position, 1, count);
+            if (busy) count = (size_t)(busy - publisher->in_flight) - position;
+            if (!count) continue; /* the next id still waits for its PUBACK */
+            memset(publisher->in_flight + position, 1, count);
+        }
+        publisher->sent += count;
+        transmit(publisher, flow->ring + position * flow->frame, count * flow->frame);
+    }
+}
+
+/* ---- flood: frames in --------------------------------------------------------------------------- */
+
+static uint8_t read_buffer[HELD_SIZE + READ_SIZE];
+static uint8_t ack_buffer[(HELD_SIZE + READ_SIZE) / 2]; /* no frame is shorter than eight bytes */
+
+static void on_puback(struct connection *publisher, unsigned packet_id) {
+    if (!publisher->in_flight || packet_id < 1 || packet_id > publisher->flow->frames ||
+        !publisher->in_flight[packet_id - 1])
+        fail("a PUBACK for packet id %u, which is not in flight", packet_id);
+    publisher->in_flight[packet_id - 1] = 0;
+    publisher->acked++;
+}
+
+/* Copy what the socket has not taken, and what comes behind it, out of the buffer that all share. */
+static void keep(struct connection *subscriber, const uint8_t *more, size_t length) {
+    uint8_t *kept = malloc(subscriber->rest_length + length);
+    if (!kept) fail("no memory");
+    memcpy(kept, subscriber->rest, subscriber->rest_length);
+    memcpy(kept + subscriber->rest_length, more, length);
+    free(subscriber->acks);
+    subscriber->acks = kept;
+    subscriber->rest = kept;
+    subscriber->rest_length += length;
+}
+
+/* Send the PUBACKs in ack_buffer, behind those that the socket has not taken yet. */
+static void acknowledge(struct connection *subscriber, size_t length) {
+    if (subscriber->rest_length) {
+        keep(subscriber, ack_buffer, length);
+    } else {
+        transmit(subscriber, ack_buffer, length);
+        if (subscriber->rest_length) keep(subscriber, ack_buffer, 0);
+    }
+}
+
+/* Count the whole frames between `at` and `end`, write PUBACKs for those of QoS 1, keep what is left. */
+static void scan(struct connection *connection, const uint8_t *at, const uint8_t *end) {
+    const struct flow *flow = connection->flow;
+    const size_t frame = flow->frame, id_at = 4 + flow->topic_length;
+    uint8_t *ack = ack_buffer;
+    uint64_t before = connection->received + connection->acked;
+    if (connection->subscribes) {
+        const uint8_t head = qos ? 0x32 : 0x30, remaining = (uint8_t)(frame - 2);
+        for (; at + frame <= end; at += frame) {
+            if ((at[0] & ~0x08) != head || at[1] != remaining) /* 0x08: DUP */
+                fail("a subscriber got a frame that begins %02x %02x, expected %02x %02x", at[0], at[1], head, remaining);
+            if (qos) {
+                *ack++ = 0x40, *ack++ = 2, *ack++ = at[id_at], *ack++ = at[id_at + 1];
+            }
+            connection->received++;
+        }
+    } else {
+        for (; at + 4 <= end; at += 4) {
+            if (at[0] != 0x40 || at[1] != 2) fail("a publisher got a frame that begins %02x %02x", at[0], at[1]);
+            on_puback(connection, (unsigned)at[2] << 8 | at[3]);
+        }
+    }
+    connection->held_length = (size_t)(end - at);
+    if (connection->held_length) memcpy(connection->held, at, connection->held_length);
+    frames_seen += connection->received + connection->acked - before;
+    if (ack != ack_buffer) acknowledge(connection, (size_t)(ack - ack_buffer));
+}
+
+static void receive(struct connection *connection) {
+    uint8_t *start = read_buffer + HELD_SIZE - connection->held_length;
+    ssize_t got = recv(connection->fd, read_buffer + HELD_SIZE, READ_SIZE, 0);
+    if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
+    if (got <= 0) fail("the broker closed a connection");
+    memcpy(start, connection->held, connection->held_length);
+    scan(connection, start, read_buffer + HELD_SIZE + got);
+    connection->flow->dirty = true;
+}
+
+/* ---- flood: the run ----------------------------------------------------------------------------- */
+
+static struct flow *flows;
+static int flow_count;
+
+static void lay_out_flows(void) {
+    bool pairs = !strcmp(shape, "pairs");
+    if (!pairs && strcmp(shape, "out") && strcmp(shape, "in")) usage("--shape must be pairs, out or in");
+    if (pairs && publishers != subscribers) usage("pairs need as many publishers as subscribers");
+    flow_count = pairs ? (int)publishers : 1;
+    flows = calloc((size_t)flow_count, sizeof *flows);
+    make_connections((int)publishers + (int)subscribers);
+    if (!flows) fail("no memory");
+    for (int i = 0; i < flow_count; i++) { /* all subscribers come first: they are opened first */
+        struct flow *flow = &flows[i];
+        flow->topic_length = (size_t)snprintf(flow->topic, sizeof flow->topic, "bench/%d", i);
+        flow->subscriber_count = pairs ? 1 : (int)subscribers;
+        flow->publisher_count = pairs ? 1 : (int)publishers;
+        flow->subscribers = &connections[i];
+        flow->publishers = &connections[(int)subscribers + i];
+        prepare_ring(flow);
+        for (int k = 0; k < flow->subscriber_count; k++) {
+            flow->subscribers[k].flow = flow;
+            flow->subscribers[k].subscribes = true;
+        }
+        for (int k = 0; k < flow->publisher_count; k++) {
+            flow->publishers[k].flow = flow;
+            if (qos) flow->publishers[k].in_flight = calloc(flow->frames, 1);
+        }
+    }
+}
+
+struct total { uint64_t sent, acked, expected, received, missing, surplus; };
+
+static struct total count_all(void) {
+    struct total total = {0};
+    for (int i = 0; i < flow_count; i++) {
+        uint64_t sent = 0;
+        for (int k = 0; k < flows[i].publisher_count; k++) {
+            sent += flows[i].publishers[k].sent;
+            total.acked += flows[i].publishers[k].acked;
+        }
+        total.sent += sent;
+        for (int k = 0; k < flows[i].subscriber_count; k++) {
+            uint64_t received = flows[i].subscribers[k].received;
+            total.expected += sent;
+            total.received += received;
+            if (received < sent) total.missing += sent - received;
+            else total.surplus += received - sent;
+        }
+    }
+    return total;
+}
+
+static bool all_arrived(void) {
+    struct total total = count_all();
+    return !total.missing && (!qos || total.acked == total.sent);
+}
+
+static void one_turn(bool may_send) {
+    static struct epoll_event events[EVENTS];
+    int happened = epoll_wait(loop, events, EVENTS, 20);
+    for (int i = 0; i < happened; i++) {
+        struct connection *connection = events[i].data.ptr;
+        if (events[i].events & (EPOLLIN | EPOLLERR | EPOLLHUP)) receive(connection);
+        if (events[i].events & EPOLLOUT && connection->rest_length) {
+            transmit(connection, connection->rest, connection->rest_length);
+            connection->flow->dirty = true;
+        }
+    }
+    if (may_send)
+        for (int i = 0; i < flow_count; i++)
+            if (flows[i].dirty) pump(&flows[i]);
+}
+
+static void flood(void) {
+    struct stretch stretch = {0};
+    uint64_t received_before = 0, received_after = 0, seen = 0;
+    enum { WARMING, MEASURING, DRAINING, LINGERING } phase = WARMING;
+    int wanted_connections = (int)publishers + (int)subscribers;
+
+    if (block_size < 1) block_size = window_size >= 4 ? (double)(int)(window_size / 4) : 1;
+    if (block_size > window_size) block_size = window_size;
+    lay_out_flows();
+    int ready = open_connections(connections, (int)subscribers, opening);
+    if (ready == (int)subscribers) ready += open_connections(connections + ready, (int)publishers, opening);
+    if (ready < wanted_connections) fail("only %d of %d connections were accepted", ready, wanted_connections);
+
+    for (int i = 0; i < flow_count; i++) flows[i].dirty = true;
+    double phase_began = now(), last_progress = phase_began;
+    for (;;) {
+        one_turn(phase < DRAINING);
+        double time = now();
+        if (frames_seen != seen) seen = frames_seen, last_progress = time;
+        bool stalled = time - last_progress > patience && phase != LINGERING;
+        if (phase == WARMING && time - phase_began >= warmup) {
+            begin_stretch(&stretch);
+            received_before = count_all().received;
+            phase = MEASURING, phase_began = time;
+        } else if (phase == MEASURING && time - phase_began >= seconds) {
+            end_stretch(&stretch);
+            received_after = count_all().received;
+            phase = DRAINING, phase_began = time;
+        } else if (phase == DRAINING && all_arrived()) {
+            phase = LINGERING, phase_began = time;
+        } else if (phase == LINGERING && time - phase_began >= WAITING_FOR_MORE) {
+            break;
+        }
+        if (stalled || (phase == DRAINING && time - phase_began > 6 * patience)) break;
+    }
+    if (phase == WARMING) begin_stretch(&stretch);
+    if (phase < DRAINING) end_stretch(&stretch); /* stalled: nothing of it is a measurement */
+    struct total total = count_all();
+    bool unacked = qos && total.acked != total.sent;
+    const char *problem = total.missing || unacked ? "lost" : total.surplus ? "duplicates" : NULL;
+    printf("{\"ok\": %s, ", problem ? "false" : "true");
+    if (problem) printf("\"problem\": \"%s\", ", problem);
+    else printf("\"value\": %.1f, ", (double)(received_after - received_before) / stretch.lasted);
+    printf("\"sent\": %llu, \"acked\": %llu, \"expected\": %llu, \"received\": %llu, \"missing\": %llu, "
+           "\"surplus\": %llu, \"seconds\": %.3f, \"load_cpu\": %.3f, \"broker_cpu\": %.3f}\n",
+           (unsigned long long)total.sent, (unsigned long long)total.acked, (unsigned long long)total.expected,
+           (unsigned long long)total.received, (unsigned long long)total.missing,
+           (unsigned long long)total.surplus, stretch.lasted, stretch.own_share, stretch.broker_share);
+    fflush(stdout);
+    exit(problem ? 1 : 0);
+}
+
+/* ---- latency ------------------------------------------------------------------------------------ */
+
+static int compare_doubles(const void *left, const void *right) {
+    double a = *(const double *)left, b = *(const double *)right;
+    return (a > b) - (a < b);
+}
+
+static void sleep_until(double due) {
+    struct timespec time = {.tv_sec = (time_t)due};
+    time.tv_nsec = (long)((due - (double)time.tv_sec) * 1e9);
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &time, NULL) == EINTR) {}
+}
+
+/* Publish one message, wait until it comes back on another connection: microseconds in between. */
+static double round_trip(struct connection *publisher, struct connection *subscriber) {
+    uint64_t wanted = subscriber->received + 1;
+    double began = now();
+    send_small(publisher, publisher->flow->ring, publisher->flow->frame);
+    while (subscriber->received < wanted) {
+        struct pollfd readable = {.fd = subscriber->fd, .events = POLLIN};
+        if (poll(&readable, 1, (int)(patience * 1000)) <= 0)
+            fail("message %llu did not come back within %g s", (unsigned long long)wanted, patience);
+        receive(subscriber);
+    }
+    return (now() - began) * 1e6;
+}
+
+static void latency(void) {
+    int count = (int)samples, unmeasured = count / 10;
+    double *times = malloc(sizeof *times * (size_t)count), sum = 0;
+    struct stretch stretch;
+    if (qos || publishers != 1 || subscribers != 1) usage("latency is one to one, QoS 0");
+    lay_out_flows();
+    if (!times || open_connections(connections, 2, opening) < 2) fail("the connections were not accepted");
+    begin_stretch(&stretch);
+    double due = now(), limit = due + warmup + seconds + (samples * 1.1) / rate;
+    for (int i = -unmeasured; i < count; i++) {
+        sleep_until(due += 1 / rate);
+        double time = round_trip(&connections[1], &connections[0]);
+        if (i >= 0) sum += times[i] = time;
+        if (now() > limit) fail("%d round trips took too long", i + unmeasured + 1);
+    }
+    end_stretch(&stretch);
+    qsort(times, (size_t)count, sizeof *times, compare_doubles);
+    printf("{\"ok\": true, \"value\": %.1f, \"p50\": %.1f, \"p99\": %.1f, \"least\": %.1f, \"mean\": %.1f, "
+           "\"samples\": %d, \"load_cpu\": %.3f, \"broker_cpu\": %.3f}\n",
+           times[count / 2], times[count / 2], times[(int)(count * 0.99)], times[0], sum / count, count,
+           stretch.own_share, stretch.broker_share);
+}
+
+/* ---- idle clients, and connections a second ------------------------------------------------------ */
+
+static void idle(void) {
+    int lost = 0;
+    double began = now();
+    make_connections((int)clients);
+    int ready = open_connections(connections, (int)clients, opening);
+    printf("{\"event\": \"holding\", \"clients\": %d, \"seconds\": %.3f}\n", ready, now() - began);
+    fflush(stdout);
+    struct pollfd told = {.fd = 0, .events = POLLIN};
+    poll(&told, 1, (int)(holding * 1000));
+    for (int i = 0; i < connection_count; i++) { /* all must still be there, and silent */
+        char byte;
+        if (connections[i].state != READY) continue;
+        if (recv(connections[i].fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK) >= 0 || errno != EAGAIN) lost++;
+    }
+    if (!ready) fail("no connection was accepted");
+    if (lost) fail("the broker closed %d of %d idle connections", lost, ready);
+    printf("{\"ok\": true, \"value\": %d, \"clients\": %d}\n", ready, ready);
+}
+
+static void end_connection(struct connection *connection) {
+    static const uint8_t DISCONNECT[] = {0xe0, 0};
+    send(connection->fd, DISCONNECT, sizeof DISCONNECT, MSG_NOSIGNAL);
+    close(connection->fd); /* takes it out of epoll too */
+    connection->state = CLOSED;
+}
+
+/* --parallel places; in each one connection after the other: TCP, CONNECT, CONNACK, DISCONNECT, close. */
+static void connect_rate(void) {
+    static struct epoll_event events[EVENTS];
+    struct stretch stretch = {0};
+    uint64_t number = 0, done = 0, done_before = 0;
+    bool measuring = false;
+    make_connections((int)parallel);
+    for (int i = 0; i < connection_count; i++) start_connection(&connections[i], ++number);
+    double began = now(), last_progress = began;
+    for (;;) {
+        int happened = epoll_wait(loop, events, EVENTS, 20);
+        double time = now();
+        for (int i = 0; i < happened; i++) {
+            struct connection *connection = events[i].data.ptr;
+            continue_opening(connection, ++number);
+            if (connection->state != READY) continue;
+            end_connection(connection);
+            done++;
+            start_connection(connection, ++number);
+        }
+        if (happened) last_progress = time;
+        if (time - last_progress > patience) fail("no connection was accepted for %g s", patience);
+        if (!measuring && time - began >= warmup) {
+            begin_stretch(&stretch);
+            measuring = true, done_before = done;
+        } else if (measuring && time - began >= warmup + seconds) {
+            break;
+        }
+    }
+    end_stretch(&stretch);
+    printf("{\"ok\": true, \"value\": %.1f, \"seconds\": %.3f, \"load_cpu\": %.3f, \"broker_cpu\": %.3f}\n",
+           (double)(done - done_before) / stretch.lasted, stretch.lasted, stretch.own_share, stretch.broker_share);
+}
+
+/* ---- main --------------------------------------------------------------------------------------- */
+
+static void raise_file_limit(void) {
+    rlim_t needed = (rlim_t)(clients > EVENTS ? clients : EVENTS) + 100;
+    struct rlimit limit;
+    getrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_cur >= needed) return;
+    limit.rlim_cur = needed;
+    if (limit.rlim_max < needed) limit.rlim_max = needed;
+    if (setrlimit(RLIMIT_NOFILE, &limit)) fail("the limit of open files is too low for %g clients", clients);
+}
+
+int main(int count, char **words) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* no load outlives the program that asked for it */
+    read_options(count, words);
+    raise_file_limit();
+    if (!strcmp(scenario, "flood")) flood();
+    else if (!strcmp(scenario, "latency")) latency();
+    else if (!strcmp(scenario, "idle")) idle();
+    else if (!strcmp(scenario, "connect")) connect_rate();
+    else usage("the scenarios are flood, latency, idle and connect");
+    return 0;
+}

@@ -1,0 +1,47 @@
+"""One tree of exceptions.
+
+::
+
+    MqttError
+    ├── ProtocolError    the peer broke a rule; the connection closes
+    ├── Refused          the other side said no
+    ├── NotConnected     there is no connection to do this on
+    └── Timeout          the answer did not come in time
+
+A caller's own slip (a bad topic, a QoS of 3) raises ``ValueError`` or ``TypeError``.
+"""
+
+from telex.codes import ReasonCode, reason_text
+
+
+class MqttError(Exception):
+    """Anything that goes wrong between two ends of a connection."""
+
+
+class ProtocolError(MqttError):
+    """The peer broke a rule of the specification; its connection closes.
+
+    ``reason_code`` is decided where the fault is found, and one place turns it
+    into DISCONNECT or CONNACK (section 4.13). The text is for our log: the peer
+    gets the code only.
+    """
+
+    def __init__(self, reason_code: ReasonCode, text: str) -> None:
+        super().__init__(f"{text} ({reason_text(reason_code)})")
+        self.reason_code = reason_code
+
+
+class Refused(MqttError):
+    """The other side said no: a refused connection, subscription or publication."""
+
+    def __init__(self, reason_code: int, text: str) -> None:
+        super().__init__(text)
+        self.reason_code = reason_code  # of the version spoken: v5 reason code or v3 return code
+
+
+class NotConnected(MqttError):
+    """There is no connection to do this on, or it went away before it was done."""
+
+
+class Timeout(MqttError):
+    """The answer did not come within the time that the caller allowed."""

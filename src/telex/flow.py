@@ -1,0 +1,166 @@
+"""QoS 1 and QoS 2 delivery, for either end of a connection (section 4.3).
+
+Knows packet ids and their states. Knows no role, no bytes, no clock: the two
+ends of a conversation each hold one Sender and one Receiver.
+"""
+
+from collections import deque
+from typing import Generic, TypeVar
+
+from mypy_extensions import mypyc_attr
+
+from telex.codes import MAX_PACKET_ID, ReasonCode
+from telex.errors import ProtocolError
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Delivery:
+    """One message on its way to one peer, at QoS 1 or 2."""
+
+    def __init__(self, qos: int) -> None:
+        self.qos = qos  # 1 or 2
+        self.packet_id = 0  # 0 until it is sent for the first time
+        self.is_released = False  # PUBREL is sent: the peer owns the message, only its id remains
+
+
+D = TypeVar("D", bound=Delivery)
+
+
+class Sender(Generic[D]):
+    """The sending half: which packet ids are on their way, and how many more may be.
+
+    A delivery goes ``send`` - ``on_puback`` (QoS 1), or ``send`` - ``on_pubrec`` -
+    ``on_pubcomp`` (QoS 2). ``resume`` begins a new connection of the same session.
+    """
+
+    def __init__(self, receive_maximum: int = MAX_PACKET_ID) -> None:
+        self.in_flight: dict[int, D] = {}  # by packet id, in the order in which they were sent
+        self.receive_maximum = receive_maximum  # what the peer takes at a time (section 4.9)
+        self.quota = receive_maximum  # what it takes now
+        self._last_id = 0
+
+    @property
+    def can_send(self) -> bool:
+        """Whether the peer takes another PUBLISH now [MQTT-4.9.0-2]."""
+        return self.quota > 0 and len(self.in_flight) < MAX_PACKET_ID
+
+    def next_packet_id(self) -> int:
+        """An id that is not in flight [MQTT-2.2.1-3]. There must be one.
+
+        Ids are taken in turn, so that one that was just freed rests as long as
+        possible: a late acknowledgement then meets nobody.
+        """
+        packet_id = self._last_id
+        while True:
+            packet_id = packet_id + 1 if packet_id < MAX_PACKET_ID else 1
+            if packet_id not in self.in_flight:
+                self._last_id = packet_id
+                return packet_id
+
+    def send(self, delivery: D) -> None:
+        """Give a delivery its packet id; its PUBLISH leaves now. ``can_send`` must be true."""
+        delivery.packet_id = self.next_packet_id()
+        self.in_flight[delivery.packet_id] = delivery
+        self.quota -= 1
+
+    def send_again(self, delivery: D) -> None:
+        """Count a delivery whose PUBLISH leaves again after ``resume``, with its old id."""
+        self.quota -= 1
+
+    def on_puback(self, packet_id: int) -> D | None:
+        """The peer owns the QoS 1 message. None for an id that waits for no PUBACK."""
+        delivery = self.in_flight.get(packet_id)
+        if delivery is None or delivery.qos != 1:
+            return None
+        del self.in_flight[packet_id]
+        self._restore_quota()
+        return delivery
+
+    def on_pubrec(self, packet_id: int, reason_code: int) -> D | None:
+        """The peer owns the QoS 2 message, or refused it. None for an id that waits for no PUBREC.
+
+        Below 0x80 the delivery stays in flight and a PUBREL must leave, also for
+        a PUBREC that comes again [MQTT-4.3.3-4]; otherwise the exchange is over
+        [MQTT-4.4.0-2].
+        """
+        delivery = self.in_flight.get(packet_id)
+        if delivery is None or delivery.qos != 2:
+            return None
+        if reason_code >= 0x80:
+            if delivery.is_released:  # a refusal of what was accepted before changes nothing
+                return delivery
+            del self.in_flight[packet_id]
+            self._restore_quota()
+        elif not delivery.is_released:
+            delivery.is_released = True
+            # To the end: PUBRELs are sent again in the order of their PUBRECs [MQTT-4.6.0-4].
+            del self.in_flight[packet_id]
+            self.in_flight[packet_id] = delivery
+        return delivery
+
+    def on_pubcomp(self, packet_id: int) -> D | None:
+        """The exchange of a QoS 2 message is over. None for an id that waits for no PUBCOMP."""
+        delivery = self.in_flight.get(packet_id)
+        if delivery is None or not delivery.is_released:
+            return None
+        del self.in_flight[packet_id]
+        self._restore_quota()
+        return delivery
+
+    def resume(self, receive_maximum: int) -> deque[D]:
+        """Begin a new connection: what must be sent again, in order [MQTT-4.4.0-1].
+
+        Of these, a released one needs a PUBREL and no quota; any other its
+        PUBLISH with DUP, and ``send_again``, as soon as ``can_send_again``.
+        """
+        self.receive_maximum = receive_maximum
+        self.quota = receive_maximum  # fresh on each connection (section 4.9)
+        return deque(self.in_flight.values())
+
+    @property
+    def can_send_again(self) -> bool:
+        """Whether the peer takes another repeated PUBLISH now [MQTT-4.9.0-2]."""
+        return self.quota > 0
+
+    def _restore_quota(self) -> None:
+        # Never above the start: the PUBREL of an earlier connection took no quota of this one (section 4.9).
+        if self.quota < self.receive_maximum:
+            self.quota += 1
+
+
+class Receiver:
+    """The receiving half: the packet ids of QoS 2 messages that we own already.
+
+    They outlive the connection. QoS 1 needs no memory here: a repeated PUBLISH
+    is a new message [MQTT-4.3.2-5].
+    """
+
+    def __init__(self, receive_maximum: int = MAX_PACKET_ID) -> None:
+        self.receive_maximum = receive_maximum  # what we told the peer that we take at a time
+        self.owned: set[int] = set()
+
+    def accept(self, packet_id: int) -> bool:
+        """Take in a QoS 2 PUBLISH: True the first time, False for a repeat.
+
+        A repeat is acknowledged again and never delivered again [MQTT-4.3.3-10].
+
+        Raises:
+            ProtocolError: RECEIVE_MAXIMUM_EXCEEDED, if the peer has more messages
+                in flight than we allowed it (section 4.9).
+        """
+        if packet_id in self.owned:
+            return False
+        if len(self.owned) >= self.receive_maximum:
+            raise ProtocolError(
+                ReasonCode.RECEIVE_MAXIMUM_EXCEEDED,
+                f"{len(self.owned) + 1:,} QoS 2 messages in flight, we allowed {self.receive_maximum:,}",
+            )
+        self.owned.add(packet_id)
+        return True
+
+    def release(self, packet_id: int) -> bool:
+        """Take in a PUBREL: whether the id was owned. From now on it means a new message [MQTT-4.3.3-12]."""
+        if packet_id not in self.owned:
+            return False
+        self.owned.discard(packet_id)
+        return True

@@ -1,0 +1,223 @@
+"""Packets to bytes, for either end of a connection (chapters 2 and 3).
+
+Knows the wire format of MQTT 3.1, 3.1.1 and 5.0. Refuses what the wire cannot
+say with ``ValueError``: that is the caller's slip, not the peer's.
+"""
+
+from typing import Final
+
+from telex import codes, topics
+from telex.codes import MAX_REMAINING_LENGTH, MQTT_3_1, MQTT_5
+from telex.wire.data import (
+    ONE_BYTE,
+    encode_binary,
+    encode_string,
+    encode_two,
+    encode_variable,
+)
+from telex.wire.packets import (
+    Acknowledgement,
+    Auth,
+    ConnAck,
+    Connect,
+    Disconnect,
+    Packet,
+    PingReq,
+    PingResp,
+    PubAck,
+    Publish,
+    PubRec,
+    PubRel,
+    SubAck,
+    Subscribe,
+    SubscriptionRequest,
+    UnsubAck,
+    Unsubscribe,
+)
+from telex.wire.properties import encode_properties
+
+PINGREQ_BYTES: Final = b"\xc0\x00"
+PINGRESP_BYTES: Final = b"\xd0\x00"
+
+# First bytes of the acknowledgements (section 2.1).
+PUBACK_FIRST: Final = 0x40
+PUBREC_FIRST: Final = 0x50
+PUBREL_FIRST: Final = 0x62  # [MQTT-3.6.1-1]
+PUBCOMP_FIRST: Final = 0x70
+
+
+def encode(packet: Packet, version: int) -> bytes:
+    """A packet as the given protocol version writes it.
+
+    What a version cannot say (properties before v5) is left out.
+
+    Raises:
+        ValueError: a field does not fit, or the packet exceeds 256 MiB.
+        TypeError: a packet that this version does not have.
+    """
+    if isinstance(packet, Publish):
+        return _publish(packet, version)
+    if isinstance(packet, Acknowledgement):
+        return _acknowledgement(packet, version)
+    if isinstance(packet, PingReq):
+        return PINGREQ_BYTES
+    if isinstance(packet, PingResp):
+        return PINGRESP_BYTES
+    if isinstance(packet, Subscribe):
+        return _subscribe(packet, version)
+    if isinstance(packet, SubAck):
+        reason_codes = b"".join([ONE_BYTE[code] for code in packet.reason_codes])
+        return _framed(codes.SUBACK << 4, _numbered(packet.packet_id, packet, version) + reason_codes)
+    if isinstance(packet, Unsubscribe):
+        filters = b"".join([encode_string(each, "topic filter") for each in packet.topic_filters])
+        return _framed(codes.UNSUBSCRIBE << 4 | 2, _numbered(packet.packet_id, packet, version) + filters)
+    if isinstance(packet, UnsubAck):
+        body = _numbered(packet.packet_id, packet, version)
+        if version == MQTT_5:
+            body += b"".join([ONE_BYTE[code] for code in packet.reason_codes])
+        return _framed(codes.UNSUBACK << 4, body)
+    if isinstance(packet, Connect):
+        return _connect(packet)
+    if isinstance(packet, ConnAck):
+        body = ONE_BYTE[packet.session_present] + ONE_BYTE[packet.reason_code]
+        if version == MQTT_5:
+            body += encode_properties(packet.properties)
+        return _framed(codes.CONNACK << 4, body)
+    if isinstance(packet, Disconnect):
+        if version != MQTT_5:
+            return b"\xe0\x00"
+        return _reason_only(codes.DISCONNECT << 4, packet)
+    if isinstance(packet, Auth) and version == MQTT_5:
+        return _reason_only(codes.AUTH << 4, packet)
+    raise TypeError(f"{type(packet).__name__} is no packet of protocol version {version}")
+
+
+def encode_acknowledgement(first: int, packet_id: int) -> bytes:
+    """A PUBACK, PUBREC, PUBREL or PUBCOMP that says Success, the same in all versions.
+
+    ``first`` is one of the ``..._FIRST`` bytes.
+    """
+    return bytes((first, 2, packet_id >> 8, packet_id & 0xFF))
+
+
+def publish_head(first: int, topic: bytes, body_length: int) -> bytes:
+    """A PUBLISH up to its topic name, inclusive (section 3.3.1).
+
+    What follows, a packet id if QoS > 0, then properties in v5, then the
+    payload, is ``body_length`` bytes long. ``topic`` is in UTF-8.
+
+    Raises:
+        ValueError: the whole exceeds what a remaining length can say.
+    """
+    size = len(topic)
+    remaining = 2 + size + body_length
+    if remaining < 0x80:
+        return bytes((first, remaining, size >> 8, size & 0xFF)) + topic
+    if remaining > MAX_REMAINING_LENGTH:
+        raise ValueError(f"a PUBLISH of {remaining:,} bytes; the wire can say at most 268,435,455")
+    return ONE_BYTE[first] + encode_variable(remaining, "remaining length") + size.to_bytes(2, "big") + topic
+
+
+def _framed(first: int, body: bytes) -> bytes:
+    return ONE_BYTE[first] + encode_variable(len(body), "remaining length") + body
+
+
+def _packet_id(packet_id: int) -> bytes:
+    if packet_id == 0:
+        raise ValueError("packet id 0 does not exist [MQTT-2.2.1-3]")
+    return encode_two(packet_id, "packet id")
+
+
+def _numbered(packet_id: int, packet: Subscribe | SubAck | Unsubscribe | UnsubAck, version: int) -> bytes:
+    start = _packet_id(packet_id)
+    return start + encode_properties(packet.properties) if version == MQTT_5 else start
+
+
+def _publish(packet: Publish, version: int) -> bytes:
+    qos = packet.qos
+    if not 0 <= qos <= 2:
+        raise ValueError(f"QoS {qos}, expected 0, 1 or 2")
+    if packet.topic:
+        topics.check_name(packet.topic)
+    elif version != MQTT_5 or packet.properties is None or packet.properties.topic_alias is None:
+        raise ValueError("a PUBLISH needs a topic name, or in v5 a topic alias")
+    first = codes.PUBLISH << 4 | packet.dup << 3 | qos << 1 | packet.retain
+    between = _packet_id(packet.packet_id) if qos > 0 else b""
+    if version == MQTT_5:
+        between += encode_properties(packet.properties)
+    head = publish_head(first, packet.topic.encode(), len(between) + len(packet.payload))
+    return head + between + packet.payload
+
+
+def _acknowledgement(packet: Acknowledgement, version: int) -> bytes:
+    if isinstance(packet, PubAck):
+        first = PUBACK_FIRST
+    elif isinstance(packet, PubRec):
+        first = PUBREC_FIRST
+    elif isinstance(packet, PubRel):
+        first = PUBREL_FIRST
+    else:
+        first = PUBCOMP_FIRST
+    body = _packet_id(packet.packet_id)
+    if version == MQTT_5 and (packet.reason_code != 0 or packet.properties is not None):
+        body += ONE_BYTE[packet.reason_code]
+        if packet.properties is not None:
+            body += encode_properties(packet.properties)
+    return _framed(first, body)
+
+
+def _reason_only(first: int, packet: Disconnect | Auth) -> bytes:
+    if packet.reason_code == 0 and packet.properties is None:
+        return _framed(first, b"")
+    body = ONE_BYTE[packet.reason_code]
+    if packet.properties is not None:
+        body += encode_properties(packet.properties)
+    return _framed(first, body)
+
+
+def _subscribe(packet: Subscribe, version: int) -> bytes:
+    requests = b"".join([_subscription_request(request, version) for request in packet.requests])
+    return _framed(codes.SUBSCRIBE << 4 | 2, _numbered(packet.packet_id, packet, version) + requests)
+
+
+def _subscription_request(request: SubscriptionRequest, version: int) -> bytes:
+    if not (0 <= request.qos <= 2 and 0 <= request.retain_handling <= 2):
+        raise ValueError(f"QoS {request.qos}, retain handling {request.retain_handling}: expected 0, 1 or 2")
+    options = request.qos
+    if version == MQTT_5:
+        options |= request.no_local << 2 | request.retain_as_published << 3 | request.retain_handling << 4
+    return encode_string(request.topic_filter, "topic filter") + ONE_BYTE[options]
+
+
+def _connect(packet: Connect) -> bytes:
+    version = packet.version
+    flags = packet.clean_start << 1
+    parts = [
+        encode_string("MQIsdp" if version == MQTT_3_1 else "MQTT", "protocol name"),
+        ONE_BYTE[version],
+        b"",  # the flags, when they are known
+        encode_two(packet.keep_alive, "keep alive"),
+    ]
+    if version == MQTT_5:
+        parts.append(encode_properties(packet.properties))
+    parts.append(encode_string(packet.client_id, "client id"))
+    will = packet.will
+    if will is not None:
+        topics.check_name(will.topic)
+        if not 0 <= will.qos <= 2:
+            raise ValueError(f"will QoS {will.qos}, expected 0, 1 or 2")
+        flags |= 0x04 | will.qos << 3 | will.retain << 5
+        if version == MQTT_5:
+            parts.append(encode_properties(will.properties))
+        parts.append(encode_string(will.topic, "will topic"))
+        parts.append(encode_binary(will.payload, "will payload"))
+    if packet.user_name is not None:
+        flags |= 0x80
+        parts.append(encode_string(packet.user_name, "user name"))
+    if packet.password is not None:
+        if packet.user_name is None and version != MQTT_5:
+            raise ValueError("a password needs a user name before MQTT 5 v3 [MQTT-3.1.2-22]")
+        flags |= 0x40
+        parts.append(encode_binary(packet.password, "password"))
+    parts[2] = ONE_BYTE[flags]
+    return _framed(codes.CONNECT << 4, b"".join(parts))

@@ -1,0 +1,308 @@
+"""The 27 properties of MQTT 5 (section 2.2.2): one table that decode and encode read.
+
+Knows each property's type, the packets that may carry it and the values it may
+have. Knows nothing of what they are for.
+"""
+
+from typing import Final
+
+from telex import codes
+from telex.codes import PropertyId, ReasonCode
+from telex.errors import ProtocolError
+from telex.wire.data import (
+    ONE_BYTE,
+    Reader,
+    encode_binary,
+    encode_four,
+    encode_string,
+    encode_two,
+    encode_variable,
+    malformed,
+)
+
+WILL: Final = 0
+"""Stands for the Will Properties where a packet type is expected; no packet has type 0."""
+
+_BYTE: Final = 1
+_TWO: Final = 2
+_FOUR: Final = 3
+_VARIABLE: Final = 4
+_STRING: Final = 5
+_BINARY: Final = 6
+_PAIR: Final = 7
+
+
+class Properties:
+    """What an MQTT 5 packet says besides. ``None`` (or an empty tuple) is: not said."""
+
+    def __init__(
+        self,
+        *,
+        payload_format_indicator: int | None = None,
+        message_expiry_interval: int | None = None,
+        content_type: str | None = None,
+        response_topic: str | None = None,
+        correlation_data: bytes | None = None,
+        subscription_identifiers: tuple[int, ...] = (),
+        session_expiry_interval: int | None = None,
+        assigned_client_identifier: str | None = None,
+        server_keep_alive: int | None = None,
+        authentication_method: str | None = None,
+        authentication_data: bytes | None = None,
+        request_problem_information: int | None = None,
+        will_delay_interval: int | None = None,
+        request_response_information: int | None = None,
+        response_information: str | None = None,
+        server_reference: str | None = None,
+        reason_string: str | None = None,
+        receive_maximum: int | None = None,
+        topic_alias_maximum: int | None = None,
+        topic_alias: int | None = None,
+        maximum_qos: int | None = None,
+        retain_available: int | None = None,
+        user_properties: tuple[tuple[str, str], ...] = (),
+        maximum_packet_size: int | None = None,
+        wildcard_subscription_available: int | None = None,
+        subscription_identifier_available: int | None = None,
+        shared_subscription_available: int | None = None,
+    ) -> None:
+        self.payload_format_indicator = payload_format_indicator  # 1: the payload is UTF-8 text
+        self.message_expiry_interval = message_expiry_interval  # seconds
+        self.content_type = content_type
+        self.response_topic = response_topic
+        self.correlation_data = correlation_data
+        self.subscription_identifiers = subscription_identifiers  # one in SUBSCRIBE, any number in PUBLISH
+        self.session_expiry_interval = session_expiry_interval  # seconds; 0xFFFFFFFF: never
+        self.assigned_client_identifier = assigned_client_identifier
+        self.server_keep_alive = server_keep_alive  # seconds
+        self.authentication_method = authentication_method
+        self.authentication_data = authentication_data
+        self.request_problem_information = request_problem_information  # 0 or 1
+        self.will_delay_interval = will_delay_interval  # seconds
+        self.request_response_information = request_response_information  # 0 or 1
+        self.response_information = response_information
+        self.server_reference = server_reference
+        self.reason_string = reason_string
+        self.receive_maximum = receive_maximum  # packets
+        self.topic_alias_maximum = topic_alias_maximum
+        self.topic_alias = topic_alias
+        self.maximum_qos = maximum_qos  # 0 or 1
+        self.retain_available = retain_available  # 0 or 1
+        self.user_properties = user_properties  # in their order [MQTT-3.3.2-18]
+        self.maximum_packet_size = maximum_packet_size  # bytes
+        self.wildcard_subscription_available = wildcard_subscription_available  # 0 or 1
+        self.subscription_identifier_available = subscription_identifier_available  # 0 or 1
+        self.shared_subscription_available = shared_subscription_available  # 0 or 1
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Properties):
+            return NotImplemented
+        return all(getattr(self, rule.name) == getattr(other, rule.name) for rule in RULES.values())
+
+    def __hash__(self) -> int:
+        return hash((self.content_type, self.response_topic, self.user_properties))
+
+    def __repr__(self) -> str:
+        said = ((rule.name, getattr(self, rule.name)) for rule in RULES.values())
+        return f"Properties({', '.join(f'{name}={value!r}' for name, value in said if value not in (None, ()))})"
+
+
+class Rule:
+    """One row of the table of section 2.2.2.2."""
+
+    def __init__(
+        self,
+        name: str,
+        kind: int,
+        packets: tuple[int, ...],
+        *,
+        lowest: int = 0,
+        highest: int = 0xFFFFFFFF,
+        refusal: ReasonCode = ReasonCode.PROTOCOL_ERROR,
+    ) -> None:
+        self.name = name  # of the attribute of Properties
+        self.kind = kind  # the data type
+        self.packets = packets  # types of the packets that may carry it
+        self.lowest = lowest  # the values that the text allows
+        self.highest = highest
+        self.refusal = refusal  # the reason code for any other value
+
+
+_ACKS: Final = (
+    codes.CONNACK,
+    codes.PUBACK,
+    codes.PUBREC,
+    codes.PUBREL,
+    codes.PUBCOMP,
+    codes.SUBACK,
+    codes.UNSUBACK,
+    codes.DISCONNECT,
+    codes.AUTH,
+)
+_MESSAGE: Final = (codes.PUBLISH, WILL)
+_EVERY: Final = (*_ACKS, *_MESSAGE, codes.CONNECT, codes.SUBSCRIBE, codes.UNSUBSCRIBE)
+_LOGIN: Final = (codes.CONNECT, codes.CONNACK, codes.AUTH)
+_LIMITS: Final = (codes.CONNECT, codes.CONNACK)
+_ALIAS_INVALID: Final = ReasonCode.TOPIC_ALIAS_INVALID
+
+RULES: Final[dict[int, Rule]] = {
+    PropertyId.PAYLOAD_FORMAT_INDICATOR.value: Rule("payload_format_indicator", _BYTE, _MESSAGE, highest=1),
+    PropertyId.MESSAGE_EXPIRY_INTERVAL.value: Rule("message_expiry_interval", _FOUR, _MESSAGE),
+    PropertyId.CONTENT_TYPE.value: Rule("content_type", _STRING, _MESSAGE),
+    PropertyId.RESPONSE_TOPIC.value: Rule("response_topic", _STRING, _MESSAGE),
+    PropertyId.CORRELATION_DATA.value: Rule("correlation_data", _BINARY, _MESSAGE),
+    PropertyId.SUBSCRIPTION_IDENTIFIER.value: Rule(
+        "subscription_identifiers", _VARIABLE, (codes.PUBLISH, codes.SUBSCRIBE), lowest=1
+    ),
+    PropertyId.SESSION_EXPIRY_INTERVAL.value: Rule(
+        "session_expiry_interval", _FOUR, (codes.CONNECT, codes.CONNACK, codes.DISCONNECT)
+    ),
+    PropertyId.ASSIGNED_CLIENT_IDENTIFIER.value: Rule("assigned_client_identifier", _STRING, (codes.CONNACK,)),
+    PropertyId.SERVER_KEEP_ALIVE.value: Rule("server_keep_alive", _TWO, (codes.CONNACK,)),
+    PropertyId.AUTHENTICATION_METHOD.value: Rule("authentication_method", _STRING, _LOGIN),
+    PropertyId.AUTHENTICATION_DATA.value: Rule("authentication_data", _BINARY, _LOGIN),
+    PropertyId.REQUEST_PROBLEM_INFORMATION.value: Rule(
+        "request_problem_information", _BYTE, (codes.CONNECT,), highest=1
+    ),
+    PropertyId.WILL_DELAY_INTERVAL.value: Rule("will_delay_interval", _FOUR, (WILL,)),
+    PropertyId.REQUEST_RESPONSE_INFORMATION.value: Rule(
+        "request_response_information", _BYTE, (codes.CONNECT,), highest=1
+    ),
+    PropertyId.RESPONSE_INFORMATION.value: Rule("response_information", _STRING, (codes.CONNACK,)),
+    PropertyId.SERVER_REFERENCE.value: Rule("server_reference", _STRING, (codes.CONNACK, codes.DISCONNECT)),
+    PropertyId.REASON_STRING.value: Rule("reason_string", _STRING, _ACKS),
+    PropertyId.RECEIVE_MAXIMUM.value: Rule("receive_maximum", _TWO, _LIMITS, lowest=1),
+    PropertyId.TOPIC_ALIAS_MAXIMUM.value: Rule("topic_alias_maximum", _TWO, _LIMITS),
+    PropertyId.TOPIC_ALIAS.value: Rule(
+        "topic_alias", _TWO, (codes.PUBLISH,), lowest=1, refusal=_ALIAS_INVALID
+    ),  # [MQTT-3.3.2-8]
+    PropertyId.MAXIMUM_QOS.value: Rule("maximum_qos", _BYTE, (codes.CONNACK,), highest=1),
+    PropertyId.RETAIN_AVAILABLE.value: Rule("retain_available", _BYTE, (codes.CONNACK,), highest=1),
+    PropertyId.USER_PROPERTY.value: Rule("user_properties", _PAIR, _EVERY),
+    PropertyId.MAXIMUM_PACKET_SIZE.value: Rule("maximum_packet_size", _FOUR, _LIMITS, lowest=1),
+    PropertyId.WILDCARD_SUBSCRIPTION_AVAILABLE.value: Rule(
+        "wildcard_subscription_available", _BYTE, (codes.CONNACK,), highest=1
+    ),
+    PropertyId.SUBSCRIPTION_IDENTIFIER_AVAILABLE.value: Rule(
+        "subscription_identifier_available", _BYTE, (codes.CONNACK,), highest=1
+    ),
+    PropertyId.SHARED_SUBSCRIPTION_AVAILABLE.value: Rule(
+        "shared_subscription_available", _BYTE, (codes.CONNACK,), highest=1
+    ),
+}
+
+
+def decode_properties(reader: Reader, packet_type: int) -> Properties | None:
+    """Read a property length and what follows it; None if it is zero.
+
+    ``packet_type`` is the packet that carries them, or ``WILL``.
+
+    Raises:
+        ProtocolError: MALFORMED_PACKET for an unknown property, one that this
+            packet may not carry, or one cut short; PROTOCOL_ERROR for one said
+            twice or with a value that the text forbids (section 2.2.2.2).
+    """
+    length = reader.variable_byte_integer("property length")
+    if length == 0:
+        return None
+    end = reader.position + length
+    if end > reader.end:
+        raise malformed(f"property length is {length:,}, the packet has {reader.end - reader.position:,} bytes left")
+    fields = Reader(reader.data, reader.position, end)
+    reader.position = end
+    properties = Properties()
+    seen: set[int] = set()
+    pairs: list[tuple[str, str]] = []
+    identifiers: list[int] = []
+    while fields.has_more:
+        identifier = fields.variable_byte_integer("property identifier")
+        rule = RULES.get(identifier)
+        if rule is None:
+            raise malformed(f"property 0x{identifier:02X} does not exist (section 2.2.2.2)")
+        if packet_type not in rule.packets:
+            where = "a will" if packet_type == WILL else f"packet type {packet_type}"
+            raise malformed(f"property {rule.name} is not allowed in {where} (section 2.2.2.2)")
+        if rule.kind == _PAIR:
+            pairs.append((fields.string("user property name"), fields.string("user property value")))
+            continue
+        if identifier in seen and not (rule.kind == _VARIABLE and packet_type == codes.PUBLISH):
+            raise ProtocolError(ReasonCode.PROTOCOL_ERROR, f"property {rule.name} is said twice (section 2.2.2.2)")
+        seen.add(identifier)
+        if rule.kind == _STRING:
+            setattr(properties, rule.name, fields.string(rule.name))
+        elif rule.kind == _BINARY:
+            setattr(properties, rule.name, fields.binary(rule.name))
+        else:
+            number = _decode_number(fields, rule)
+            if rule.kind == _VARIABLE:
+                identifiers.append(number)
+            else:
+                setattr(properties, rule.name, number)
+    properties.user_properties = tuple(pairs)
+    properties.subscription_identifiers = tuple(identifiers)
+    return properties
+
+
+def _decode_number(fields: Reader, rule: Rule) -> int:
+    if rule.kind == _BYTE:
+        value = fields.byte(rule.name)
+    elif rule.kind == _TWO:
+        value = fields.two_byte_integer(rule.name)
+    elif rule.kind == _FOUR:
+        value = fields.four_byte_integer(rule.name)
+    else:
+        value = fields.variable_byte_integer(rule.name)
+    if not rule.lowest <= value <= rule.highest:
+        raise ProtocolError(rule.refusal, f"property {rule.name} may not be {value} (section 2.2.2.2)")
+    return value
+
+
+def encode_properties(properties: Properties | None) -> bytes:
+    """The property length and the properties, in the order of their identifiers.
+
+    None is a length of zero [MQTT-2.2.2-1].
+
+    Raises:
+        ValueError: a value does not fit its data type.
+    """
+    if properties is None:
+        return b"\0"
+    body = encode_property_list(properties)
+    return encode_variable(len(body), "property length") + body
+
+
+def encode_property_list(properties: Properties) -> bytes:
+    """The properties without their length, so that others can be put beside them."""
+    parts: list[bytes] = []
+    for identifier, rule in RULES.items():
+        value = getattr(properties, rule.name)
+        if value is not None:
+            _encode_property(parts, ONE_BYTE[identifier], rule, value)
+    return b"".join(parts)
+
+
+def _encode_property(parts: list[bytes], identifier: bytes, rule: Rule, value: object) -> None:
+    kind, name = rule.kind, rule.name
+    if isinstance(value, int):
+        if not rule.lowest <= value <= rule.highest:
+            raise ValueError(f"property {name} may not be {value} (section 2.2.2.2)")
+        if kind == _BYTE:
+            parts.append(identifier + ONE_BYTE[value])
+        elif kind == _TWO:
+            parts.append(identifier + encode_two(value, name))
+        else:
+            parts.append(identifier + encode_four(value, name))
+    elif isinstance(value, str):
+        parts.append(identifier + encode_string(value, name))
+    elif isinstance(value, bytes):
+        parts.append(identifier + encode_binary(value, name))
+    elif isinstance(value, tuple) and kind == _VARIABLE:
+        for number in value:
+            if number < rule.lowest:
+                raise ValueError(f"property {name} may not hold {number} (section 3.8.2.1.2)")
+            parts.append(identifier + encode_variable(number, name))
+    elif isinstance(value, tuple) and kind == _PAIR:
+        for key, text in value:
+            parts.append(identifier + encode_string(key, name) + encode_string(text, name))
+    else:
+        raise TypeError(f"property {name} cannot be a {type(value).__name__}")
