@@ -1,0 +1,28 @@
+"""Telex: the whole of MQTT for Python.
+
+::
+
+    async with telex.Broker(port=0) as broker:
+        print(broker.port)
+"""
+
+from telex.codes import QoS, ReasonCode
+from telex.engine.message import Message
+from telex.engine.options import Options
+from telex.errors import MqttError, NotConnected, ProtocolError, Refused, Timeout
+from telex.server.broker import Broker
+from telex.version import __version__
+
+__all__ = [
+    "Broker",
+    "Message",
+    "MqttError",
+    "NotConnected",
+    "Options",
+    "ProtocolError",
+    "QoS",
+    "ReasonCode",
+    "Refused",
+    "Timeout",
+    "__version__",
+]

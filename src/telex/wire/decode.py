@@ -131,9 +131,7 @@ _DISCONNECT_CODES: Final = frozenset(
         _R.PACKET_IDENTIFIER_NOT_FOUND,
     )
 )
-_AUTH_CODES: Final = frozenset(
-    (_R.SUCCESS.value, _R.CONTINUE_AUTHENTICATION.value, _R.RE_AUTHENTICATE.value)
-)
+_AUTH_CODES: Final = frozenset((_R.SUCCESS.value, _R.CONTINUE_AUTHENTICATION.value, _R.RE_AUTHENTICATE.value))
 
 # Topic names that were read before: their bytes -> the checked text. One look-up takes the
 # place of decoding, checking and hashing the same few names again with every message.
@@ -417,9 +415,7 @@ def _connect_body(reader: Reader, version: int) -> Connect:
             and properties.authentication_data is not None
             and properties.authentication_method is None
         ):
-            raise ProtocolError(
-                ReasonCode.PROTOCOL_ERROR, "authentication data without a method (section 3.1.2.11.10)"
-            )
+            raise ProtocolError(ReasonCode.PROTOCOL_ERROR, "authentication data without a method (section 3.1.2.11.10)")
     client_id = reader.string("client id")  # [MQTT-3.1.3-3]
     will = _will(reader, version, flags)
     user_name: str | None = None

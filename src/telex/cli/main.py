@@ -1,0 +1,52 @@
+"""``telex``: finds the command and runs it. A failure is one line and an exit code."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Final
+
+from telex import version
+
+COMMANDS: Final = {
+    "serve": "run a broker",
+    "pub": "publish messages (the flags of mosquitto_pub)",
+    "sub": "subscribe and print messages (the flags of mosquitto_sub)",
+    "demo": "a broker with a simulated house of sensors, to look at",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line.
+
+    Raises:
+        SystemExit: always, with the exit code.
+    """
+    parser = argparse.ArgumentParser(
+        prog="telex",
+        description="MQTT for Python: a broker and a command line.",
+        epilog="commands:\n" + "\n".join(f"  {name:8}{text}" for name, text in COMMANDS.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=version.describe())
+    parser.add_argument(
+        "command", choices=COMMANDS, metavar="COMMAND", help="one of those below; COMMAND --help tells more"
+    )
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    known = parser.parse_args(words[:1])
+    # A command is loaded only when it is wanted: `telex pub` starts without the broker.
+    command = import_module(f"telex.cli.{known.command}")
+    try:
+        code: int = command.run(words[1:])
+    except KeyboardInterrupt:
+        code = 130  # as shells say it: ended by SIGINT
+    except BrokenPipeError:  # `telex sub | head`
+        sys.stderr.close()
+        code = 1
+    sys.exit(code)
+
+
+def fail(message: str, code: int = 1) -> int:
+    """Say on standard error what went wrong, in one line; returns the exit code."""
+    print(f"telex: {message}", file=sys.stderr)
+    return code

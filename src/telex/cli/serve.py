@@ -1,0 +1,112 @@
+"""``telex serve``: a broker in the foreground, until SIGTERM or Ctrl-C."""
+
+import argparse
+import asyncio
+import errno
+import ipaddress
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+
+from telex import version
+from telex.cli.loop import run_loop
+from telex.cli.main import fail
+from telex.server.broker import Broker
+
+_LOG_FORMAT = "%(asctime)s %(message)s"
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command; returns its exit code."""
+    parser = argparse.ArgumentParser(prog="telex serve", description="Run an MQTT broker (3.1, 3.1.1 and 5.0).")
+    parser.add_argument("-p", "--port", type=int, default=1883, help="TCP port to listen on; 0 takes a free one (1883)")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1: this machine only)")
+    parser.add_argument(
+        "--allow-anonymous",
+        action="store_true",
+        help="needed to listen on any other address: everybody who can reach it may connect",
+    )
+    parser.add_argument("-v", "--verbose", action="store_true", help="log subscriptions too")
+    parser.add_argument("-q", "--quiet", action="store_true", help="log warnings only")
+    options = parser.parse_args(arguments)
+    if not 0 <= options.port <= 65_535:
+        return fail(f"port {options.port} does not exist; choose one from 1 to 65535")
+    if not options.allow_anonymous and not is_loopback(options.host):
+        return fail(
+            f"{options.host} can be reached from other machines and nobody would need a password; "
+            "add --allow-anonymous if that is what you want"
+        )
+    level = logging.DEBUG if options.verbose else logging.WARNING if options.quiet else logging.INFO
+    logging.basicConfig(level=level, format=_LOG_FORMAT, datefmt="%Y-%m-%dT%H:%M:%S", stream=sys.stderr)
+    logging.getLogger("asyncio").setLevel(logging.WARNING)
+    raise_file_limit()
+    broker = Broker(host=options.host, port=options.port)
+    try:
+        run_loop(_serve(broker))
+    except OSError as error:
+        return fail(explain_listen_error(error, options.host, options.port))
+    return 0
+
+
+async def _serve(broker: Broker) -> None:
+    async with broker:
+        print(banner(broker), flush=True)
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop.set)
+        await stop.wait()
+        print("telex: stopping", flush=True)
+
+
+def banner(broker: Broker) -> str:
+    """What the broker says when it is up: where it listens, who may connect, what to type next."""
+    local = is_loopback(broker.host)
+    lines = [f"{version.describe()}"]
+    lines += [f"  listening on    mqtt://{address}" for address in broker.addresses]
+    if local:
+        lines.append("  who may connect everybody on this machine, without a password; nobody from elsewhere")
+        lines.append(f"  open it up      telex serve --host 0.0.0.0 -p {broker.port} --allow-anonymous")
+    else:
+        lines.append("  who may connect everybody who can reach it, WITHOUT A PASSWORD")
+        lines.append(f"  close it        telex serve -p {broker.port}")
+    lines.append(f"  try it          telex sub -p {broker.port} -t '#' -v")
+    lines.append(f"                  telex pub -p {broker.port} -t home/temp/room1 -m 21.5")
+    lines.append("  stop            Ctrl-C")
+    return "\n".join(lines)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a listener on that address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def explain_listen_error(error: OSError, host: str, port: int) -> str:
+    """Why listening failed, and what to do, in one line."""
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} on {host} is in use: another broker runs there; stop it, or choose another port with -p"
+    if error.errno == errno.EACCES:
+        return f"port {port} on {host} is not ours to open: ports below 1024 need privileges; choose another with -p"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"{host} is no address of this machine; choose another with --host"
+    if isinstance(error, socket.gaierror):
+        return f"the host name {host!r} does not resolve; check --host"
+    return f"cannot listen on {host}, port {port}: {error.strerror or error}"
+
+
+def raise_file_limit() -> None:
+    """Allow as many connections as the system lets us have: each needs a file descriptor."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,0 +1,475 @@
+"""One client's connection: its bytes turned into calls of the engine (chapters 3 and 4).
+
+Knows the rules that a client has to obey and the answers that it gets. Knows no
+socket and no clock: bytes and the time are arguments, answers gather in the
+outbox.
+"""
+
+from typing import Final
+
+from telex import topics
+from telex.codes import MAX_PACKET_ID, MQTT_3_1, MQTT_5, NEVER_EXPIRES, ReasonCode, connect_return_code, reason_text
+from telex.engine.engine import Engine, message_of
+from telex.engine.outbox import Outbox
+from telex.engine.permissions import Permissions
+from telex.engine.seams import Client
+from telex.engine.session import Session, Subscription
+from telex.errors import ProtocolError
+from telex.wire.decode import Decoder
+from telex.wire.encode import (
+    PINGRESP_BYTES,
+    PUBACK_FIRST,
+    PUBCOMP_FIRST,
+    PUBREC_FIRST,
+    PUBREL_FIRST,
+    encode,
+    encode_acknowledgement,
+)
+from telex.wire.packets import (
+    ConnAck,
+    Connect,
+    Disconnect,
+    Packet,
+    PingReq,
+    PubAck,
+    PubComp,
+    Publish,
+    PubRec,
+    PubRel,
+    SubAck,
+    Subscribe,
+    SubscriptionRequest,
+    UnsubAck,
+    Unsubscribe,
+)
+from telex.wire.properties import Properties
+
+_SUCCESS: Final = 0
+_NO_MATCHING_SUBSCRIBERS: Final = 0x10
+_NOT_AUTHORIZED: Final = 0x87
+
+
+class Connection(Client):
+    """One connection, from its first byte to its last.
+
+    Args:
+        engine: whose sessions it opens.
+        stream: what the shell wants to find at the outbox.
+        address: where the client is, for people.
+        now: the time.
+    """
+
+    def __init__(self, engine: Engine, stream: object, address: str, now: float) -> None:
+        super().__init__()
+        options = engine.options
+        self.engine = engine
+        self.address = address
+        self.outbox = Outbox(engine.ready, engine.stats, options.max_outbox_bytes, stream)
+        self.decoder = Decoder(options.maximum_packet_size)
+        self.session: Session | None = None  # None before the client is admitted and after the end
+        self.connect: Connect | None = None  # while the gate decides about it
+        self.version = 0
+        self.keep_alive = 0  # seconds; 0: no time-out
+        self.last_received = now  # when the last whole packet came
+        self.is_closed = False
+        self._is_receiving = False
+        self._aliases: dict[int, str] | None = None  # topic aliases of the client
+        engine.stats.sockets_opened += 1
+        engine.stats.sockets_open += 1
+        engine.deadlines.set(self, now + options.connect_timeout)
+
+    # Bytes and time
+
+    def receive(self, data: bytes, now: float) -> None:
+        """Take in bytes as they come. What they ask for is done when this returns."""
+        if self.is_closed:
+            return
+        self.engine.stats.bytes_received += len(data)
+        self.decoder.receive(data)
+        self._handle_packets(now)
+
+    def closed(self, now: float, reason: str = "the client closed it") -> None:
+        """The connection is gone, without a word of the client."""
+        if not self.is_closed:
+            self._end(reason, with_will=True, now=now)
+
+    def on_due(self, now: float) -> None:
+        """The time for CONNECT or for the next packet is over, unless one came meanwhile."""
+        if self.session is None:
+            self._end("no CONNECT came in time" if self.connect is None else "login took too long", now=now)
+        elif now - self.last_received >= self.keep_alive * 1.5:  # [MQTT-3.1.2-22]
+            self.disconnect(
+                ReasonCode.KEEP_ALIVE_TIMEOUT, f"nothing came for one and a half times {self.keep_alive} s", now
+            )
+        else:
+            self._watch_keep_alive()
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the gate still decides; no use to read on until it has."""
+        return self.connect is not None
+
+    def _watch_keep_alive(self) -> None:
+        self.engine.deadlines.set(self, self.last_received + self.keep_alive * 1.5)
+
+    def _handle_packets(self, now: float) -> None:
+        self._is_receiving = True
+        try:
+            while not self.is_closed and self.connect is None:
+                packet = self.decoder.next_packet()
+                if packet is None:
+                    break
+                self.last_received = now
+                self.engine.stats.packets_received += 1
+                self._handle(packet, now)
+        except ProtocolError as error:
+            self._fail(error, now)
+        self._is_receiving = False
+
+    def _handle(self, packet: Packet, now: float) -> None:
+        session = self.session
+        if session is None:  # the decoder made sure that it is a CONNECT [MQTT-3.1.0-1]
+            assert isinstance(packet, Connect)
+            self._on_connect(packet, now)
+        elif isinstance(packet, Publish):
+            self._on_publish(session, packet, now)
+        elif isinstance(packet, PubAck):
+            session.on_puback(packet.packet_id, now)
+        elif isinstance(packet, PubRec):
+            self._on_pubrec(session, packet, now)
+        elif isinstance(packet, PubRel):
+            self._on_pubrel(session, packet)
+        elif isinstance(packet, PubComp):
+            session.on_pubcomp(packet.packet_id, now)
+        elif isinstance(packet, PingReq):
+            self.outbox.append(PINGRESP_BYTES)  # [MQTT-3.12.4-1]
+        elif isinstance(packet, Subscribe):
+            self._on_subscribe(session, packet, now)
+        elif isinstance(packet, Unsubscribe):
+            self._on_unsubscribe(session, packet)
+        elif isinstance(packet, Disconnect):
+            self._on_disconnect(session, packet, now)
+        elif isinstance(packet, Connect):  # [MQTT-3.1.0-2]
+            raise ProtocolError(ReasonCode.PROTOCOL_ERROR, "a second CONNECT on one connection [MQTT-3.1.0-2]")
+        else:
+            raise ProtocolError(ReasonCode.PROTOCOL_ERROR, f"a client may not send {type(packet).__name__}")
+
+    # The end of a connection
+
+    def disconnect(self, reason_code: int, text: str, now: float) -> None:
+        """End the connection from our side; a v5 client is told why (section 3.14)."""
+        if self.is_closed:
+            return
+        if self.version == MQTT_5 and self.session is not None:  # [MQTT-3.14.0-1]
+            self.outbox.append(encode(Disconnect(reason_code), MQTT_5))
+        self._end(f"{text} ({reason_text(reason_code)})", with_will=True, now=now)
+
+    def _fail(self, error: ProtocolError, now: float) -> None:
+        """The client broke a rule: the one place where that becomes a packet (section 4.13)."""
+        if self.session is not None:
+            self.disconnect(error.reason_code, str(error), now)
+        elif error.reason_code == ReasonCode.UNSUPPORTED_PROTOCOL_VERSION:
+            self.version = self.decoder.version
+            self.refuse(error.reason_code, str(error), now)  # v3 [MQTT-3.1.2-2]
+        else:  # no word to who did not send a valid CONNECT (v3 [MQTT-3.1.4-1])
+            self.engine.observer.refused("", self.address, str(error))
+            self._end(str(error), now=now)
+
+    def _end(self, reason: str, *, now: float, with_will: bool = True) -> None:
+        self.is_closed = True
+        self.connect = None
+        self.engine.deadlines.drop(self)
+        self.engine.stats.sockets_open -= 1
+        self.outbox.close()
+        session = self.session
+        if session is not None:
+            self.session = None
+            self.engine.observer.disconnected(session.client_id, self.address, reason)
+            self.engine.close_session(session, with_will=with_will, now=now)
+
+    # CONNECT
+
+    def _on_connect(self, packet: Connect, now: float) -> None:
+        self.version = packet.version
+        options = self.engine.options
+        if not packet.client_id and not self._may_be_nameless(packet):  # v3 [MQTT-3.1.3-8]
+            self._refuse(packet, ReasonCode.CLIENT_IDENTIFIER_NOT_VALID, "it has no client id", now)
+        elif packet.properties is not None and packet.properties.authentication_method is not None:
+            method = packet.properties.authentication_method  # [MQTT-4.12.0-1]
+            self._refuse(packet, ReasonCode.BAD_AUTHENTICATION_METHOD, f"no such method: {method!r}", now)
+        elif packet.will is not None and packet.will.qos > options.maximum_qos:  # [MQTT-3.2.2-12]
+            self._refuse(packet, ReasonCode.QOS_NOT_SUPPORTED, f"its will has QoS {packet.will.qos}", now)
+        elif packet.will is not None and packet.will.retain and not options.retain_available:  # [MQTT-3.2.2-13]
+            self._refuse(packet, ReasonCode.RETAIN_NOT_SUPPORTED, "its will is to be retained", now)
+        else:
+            self.connect = packet
+            self.engine.gate.login(self, packet, self.address, now)
+
+    def _may_be_nameless(self, packet: Connect) -> bool:
+        if packet.version == MQTT_3_1 or not self.engine.options.allow_empty_client_id:
+            return False
+        return packet.version == MQTT_5 or packet.clean_start  # v3 [MQTT-3.1.3-7]
+
+    def _refuse(self, packet: Connect, reason_code: int, text: str, now: float) -> None:
+        self.connect = packet
+        self.refuse(reason_code, text, now)
+
+    def refuse(self, reason_code: int, text: str, now: float) -> None:
+        """Send the client away with a CONNACK that says why [MQTT-3.2.2-7]."""
+        if self.is_closed:  # the client did not wait for the answer
+            return
+        client_id = "" if self.connect is None else self.connect.client_id
+        if self.version == MQTT_5:
+            self.outbox.append(encode(ConnAck(reason_code), MQTT_5))
+        else:
+            return_code = connect_return_code(reason_code)
+            if return_code is not None:  # v3 [MQTT-3.2.2-6]
+                self.outbox.append(encode(ConnAck(return_code), self.version))
+        self.engine.observer.refused(client_id, self.address, f"{text} ({reason_text(reason_code)})")
+        self._end(text, now=now)
+
+    def admit(self, permissions: Permissions, now: float) -> None:
+        """Let the client in: open its session, answer CONNACK, go on where the session stood."""
+        packet = self.connect
+        if packet is None:  # the client did not wait for the answer
+            return
+        if packet.will is not None and not permissions.may_publish(packet.will.topic):
+            self.refuse(_NOT_AUTHORIZED, f"it may not publish its will to {packet.will.topic!r}", now)
+            return
+        self.connect = None
+        said = packet.properties if packet.properties is not None else Properties()
+        options = self.engine.options
+        client_id = packet.client_id or self.engine.new_client_id()  # [MQTT-3.1.3-6]
+        outbox = self.outbox
+        outbox.version = packet.version
+        if said.maximum_packet_size is not None:
+            outbox.maximum_packet_size = said.maximum_packet_size
+        outbox.alias_maximum = min(said.topic_alias_maximum or 0, options.topic_alias_maximum)
+        self.keep_alive = packet.keep_alive
+        wished_expiry = _wished_expiry(packet)
+        expiry = min(wished_expiry, options.maximum_session_expiry)
+        session, is_present = self.engine.open_session(
+            client_id,
+            self,
+            outbox,
+            clean_start=packet.clean_start,
+            expiry_interval=expiry,
+            receive_maximum=min(said.receive_maximum or MAX_PACKET_ID, options.max_inflight_messages),
+            permissions=permissions,
+            will=packet.will,
+            now=now,
+        )
+        self.session = session
+        properties = self._limits(packet, client_id, expiry if expiry != wished_expiry else None)
+        # v3.1 has no session present flag, its byte is reserved.
+        is_present = is_present and packet.version != MQTT_3_1
+        self._promise(encode(ConnAck(session_present=is_present, properties=properties), packet.version))
+        self.engine.deadlines.drop(self)
+        if self.keep_alive:
+            self._watch_keep_alive()
+        self.engine.observer.connected(client_id, self.address, packet)
+        session.send_waiting(now)
+        if not self._is_receiving:  # the gate took its time; packets may have come meanwhile
+            self._handle_packets(now)
+
+    def _limits(self, packet: Connect, client_id: str, expiry: int | None) -> Properties | None:
+        """What CONNACK tells a v5 client of our limits, where they differ from the defaults (section 3.2.2.3)."""
+        if packet.version != MQTT_5:
+            return None
+        options = self.engine.options
+        properties = Properties(
+            session_expiry_interval=expiry,
+            topic_alias_maximum=options.topic_alias_maximum,
+            maximum_packet_size=options.maximum_packet_size,
+        )
+        if options.receive_maximum < MAX_PACKET_ID:
+            properties.receive_maximum = options.receive_maximum
+        if options.maximum_qos < 2:  # [MQTT-3.2.2-9]
+            properties.maximum_qos = options.maximum_qos
+        if not options.retain_available:
+            properties.retain_available = 0
+        if not packet.client_id:  # [MQTT-3.1.3-7] [MQTT-3.2.2-16]
+            properties.assigned_client_identifier = client_id
+        longest = options.maximum_keep_alive
+        if longest and (self.keep_alive == 0 or self.keep_alive > longest):
+            # [MQTT-3.2.2-21]; a v3 client cannot be told, so it keeps its own.
+            self.keep_alive = longest
+            properties.server_keep_alive = longest
+        return properties
+
+    def _promise(self, frame: bytes) -> None:
+        """Answer with what may only leave when all that was recorded by now is safe."""
+        self.outbox.after = self.engine.journal.appended
+        self.outbox.append(frame)
+
+    # PUBLISH
+
+    def _on_publish(self, session: Session, packet: Publish, now: float) -> None:
+        engine = self.engine
+        stats = engine.stats
+        stats.publish_received += 1
+        stats.publish_bytes_received += len(packet.payload)
+        qos = packet.qos
+        properties = packet.properties
+        topic = packet.topic
+        if properties is not None:
+            topic = self._check_properties(topic, properties)
+        if qos > 0 or packet.retain:
+            self._check_capabilities(qos, packet.retain)
+        if qos == 2 and not session.own(packet.packet_id):  # a repeat [MQTT-4.3.3-10]
+            self._promise(encode_acknowledgement(PUBREC_FIRST, packet.packet_id))
+            return
+        reason_code = _SUCCESS
+        if not session.permissions.may_publish(topic):
+            reason_code = _NOT_AUTHORIZED
+        else:
+            message = message_of(topic, packet.payload, qos=qos, retain=packet.retain, properties=properties, now=now)
+            if not engine.publish(message, session, now):
+                reason_code = _NO_MATCHING_SUBSCRIBERS
+        if qos == 1:
+            self._acknowledge(PUBACK_FIRST, packet.packet_id, reason_code)
+        elif qos == 2:
+            if reason_code >= 0x80 and self.version == MQTT_5:  # the exchange is over [MQTT-4.3.3-9]
+                session.disown(packet.packet_id)
+            self._acknowledge(PUBREC_FIRST, packet.packet_id, reason_code)
+
+    def _acknowledge(self, first: int, packet_id: int, reason_code: int) -> None:
+        """Answer a PUBLISH; before v5 there is no other word than yes."""
+        if reason_code == _SUCCESS or self.version != MQTT_5:
+            self._promise(encode_acknowledgement(first, packet_id))
+        elif first == PUBACK_FIRST:
+            self._promise(encode(PubAck(packet_id, reason_code), MQTT_5))
+        else:
+            self._promise(encode(PubRec(packet_id, reason_code), MQTT_5))
+
+    def _check_properties(self, topic: str, properties: Properties) -> str:
+        """Check what a client may not say with a PUBLISH, and resolve its topic alias: the topic."""
+        if properties.subscription_identifiers:  # [MQTT-3.3.4-6]
+            raise ProtocolError(
+                ReasonCode.PROTOCOL_ERROR, "a client may not send a subscription identifier [MQTT-3.3.4-6]"
+            )
+        alias = properties.topic_alias
+        if alias is None:
+            return topic
+        if alias > self.engine.options.topic_alias_maximum:  # [MQTT-3.3.2-9]
+            raise ProtocolError(
+                ReasonCode.TOPIC_ALIAS_INVALID,
+                f"topic alias {alias}, we allowed 1 to {self.engine.options.topic_alias_maximum} [MQTT-3.3.2-9]",
+            )
+        if self._aliases is None:
+            self._aliases = {}  # new with each connection [MQTT-3.3.2-7]
+        if topic:
+            self._aliases[alias] = topic
+            return topic
+        known = self._aliases.get(alias)
+        if known is None:
+            raise ProtocolError(
+                ReasonCode.PROTOCOL_ERROR, f"topic alias {alias} was never given a topic (section 3.3.2.3.4)"
+            )
+        return known
+
+    def _check_capabilities(self, qos: int, retain: bool) -> None:
+        options = self.engine.options
+        if qos > options.maximum_qos:  # [MQTT-3.2.2-11]
+            raise ProtocolError(
+                ReasonCode.QOS_NOT_SUPPORTED, f"QoS {qos}, we allowed {options.maximum_qos} [MQTT-3.2.2-11]"
+            )
+        if retain and not options.retain_available:  # [MQTT-3.2.2-14]
+            raise ProtocolError(ReasonCode.RETAIN_NOT_SUPPORTED, "a retained message, we said no [MQTT-3.2.2-14]")
+
+    def _on_pubrel(self, session: Session, packet: PubRel) -> None:
+        if session.disown(packet.packet_id) or self.version != MQTT_5:  # [MQTT-4.3.3-11]
+            self._promise(encode_acknowledgement(PUBCOMP_FIRST, packet.packet_id))
+        else:
+            self.outbox.append(encode(PubComp(packet.packet_id, ReasonCode.PACKET_IDENTIFIER_NOT_FOUND), MQTT_5))
+
+    def _on_pubrec(self, session: Session, packet: PubRec, now: float) -> None:
+        is_known = session.on_pubrec(packet.packet_id, packet.reason_code, now)
+        if packet.reason_code >= 0x80:  # the exchange is over [MQTT-4.4.0-2]
+            return
+        if is_known or self.version != MQTT_5:  # [MQTT-4.3.3-4]
+            self._promise(encode_acknowledgement(PUBREL_FIRST, packet.packet_id))
+        else:
+            self.outbox.append(encode(PubRel(packet.packet_id, ReasonCode.PACKET_IDENTIFIER_NOT_FOUND), MQTT_5))
+
+    # SUBSCRIBE and UNSUBSCRIBE
+
+    def _on_subscribe(self, session: Session, packet: Subscribe, now: float) -> None:
+        identifier = 0
+        if packet.properties is not None and packet.properties.subscription_identifiers:
+            identifier = packet.properties.subscription_identifiers[0]
+        reason_codes: list[int] = []
+        wanting: list[Subscription] = []  # retained messages
+        for request in packet.requests:  # as if they came one by one [MQTT-3.8.4-5]
+            reason_code = self._check_request(session, request)
+            if reason_code < 0x80:
+                subscription, is_new = self.engine.subscribe(session, request, identifier)
+                reason_code = subscription.qos  # [MQTT-3.8.4-7]
+                if _wants_retained(subscription, request, is_new=is_new):
+                    wanting.append(subscription)
+            reason_codes.append(reason_code)
+        self._promise(encode(SubAck(packet.packet_id, self._subscribe_codes(packet, reason_codes)), self.version))
+        for subscription in wanting:
+            self.engine.send_retained(subscription, now)
+
+    def _check_request(self, session: Session, request: SubscriptionRequest) -> int:
+        """0, or the reason code why the subscription is refused."""
+        try:
+            topics.check_filter(request.topic_filter)
+        except ValueError as error:
+            if self.version != MQTT_5:  # v3 [MQTT-4.8.0-1]
+                raise ProtocolError(ReasonCode.PROTOCOL_ERROR, str(error)) from None
+            return ReasonCode.TOPIC_FILTER_INVALID
+        _, topic_filter = topics.split_shared(request.topic_filter)
+        if request.no_local and topics.is_shared(request.topic_filter):  # [MQTT-3.8.3-4]
+            raise ProtocolError(ReasonCode.PROTOCOL_ERROR, "No Local on a Shared Subscription [MQTT-3.8.3-4]")
+        return _SUCCESS if session.permissions.may_subscribe(topic_filter) else _NOT_AUTHORIZED
+
+    def _subscribe_codes(self, packet: Subscribe, reason_codes: list[int]) -> list[int]:
+        """The codes as the client's version says them: v3.1.1 knows one failure, v3.1 none."""
+        if self.version == MQTT_5:
+            return reason_codes
+        if self.version == MQTT_3_1:
+            return [
+                request.qos if code >= 0x80 else code
+                for request, code in zip(packet.requests, reason_codes, strict=True)
+            ]
+        return [min(code, 0x80) for code in reason_codes]  # v3 [MQTT-3.9.3-2]
+
+    def _on_unsubscribe(self, session: Session, packet: Unsubscribe) -> None:
+        reason_codes: list[int] = []
+        for topic_filter in packet.topic_filters:
+            existed = self.engine.unsubscribe(session, topic_filter)
+            reason_codes.append(_SUCCESS if existed else ReasonCode.NO_SUBSCRIPTION_EXISTED.value)
+        self._promise(encode(UnsubAck(packet.packet_id, reason_codes), self.version))  # [MQTT-3.10.4-5]
+
+    # DISCONNECT
+
+    def _on_disconnect(self, session: Session, packet: Disconnect, now: float) -> None:
+        if packet.properties is not None and packet.properties.session_expiry_interval is not None:
+            expiry = packet.properties.session_expiry_interval
+            if expiry > 0 and not session.is_kept:
+                raise ProtocolError(
+                    ReasonCode.PROTOCOL_ERROR,
+                    "DISCONNECT may not keep a session that was not kept (section 3.14.2.2.2)",
+                )
+            self.engine.change_expiry(session, min(expiry, self.engine.options.maximum_session_expiry))
+        is_normal = packet.reason_code == _SUCCESS
+        text = "the client disconnected" if is_normal else f"the client left: {reason_text(packet.reason_code)}"
+        self._end(text, with_will=not is_normal, now=now)  # [MQTT-3.14.4-3]
+
+
+def _wished_expiry(packet: Connect) -> int:
+    """For how long a client wants its session to outlive the connection (section 3.1.2.11.2)."""
+    if packet.version != MQTT_5:
+        return 0 if packet.clean_start else NEVER_EXPIRES  # v3 section 3.1.2.4
+    if packet.properties is None:
+        return 0
+    return packet.properties.session_expiry_interval or 0
+
+
+def _wants_retained(subscription: Subscription, request: SubscriptionRequest, *, is_new: bool) -> bool:
+    """Whether a subscription gets retained messages now (section 3.3.1.3); a shared one never does."""
+    if subscription.is_shared:
+        return False
+    return request.retain_handling == 0 or (request.retain_handling == 1 and is_new)  # [MQTT-3.3.1-10]

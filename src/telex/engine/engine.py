@@ -1,0 +1,297 @@
+"""The engine: all sessions, and the way of a message between them (chapter 4).
+
+Knows no bytes and no socket: ``connection.py`` turns one client's bytes into
+calls of these methods. ``now`` is seconds on a clock that the caller keeps; it
+never goes back.
+"""
+
+from collections.abc import Callable
+
+from telex.codes import ReasonCode
+from telex.engine import records
+from telex.engine.deadlines import Deadlines
+from telex.engine.message import Message
+from telex.engine.options import Options
+from telex.engine.outbox import Outbox
+from telex.engine.permissions import Permissions
+from telex.engine.retained import Retained
+from telex.engine.seams import Client, Gate, Journal, Observer
+from telex.engine.session import Outgoing, Session, Subscription, Surroundings
+from telex.engine.stats import Stats
+from telex.engine.subscriptions import Subscriptions
+from telex.wire.packets import SubscriptionRequest, Will
+from telex.wire.properties import Properties
+
+
+def message_of(
+    topic: str, payload: bytes, *, qos: int, retain: bool, properties: Properties | None, now: float
+) -> Message:
+    """The message of a PUBLISH or a will, with what belongs to the packet alone taken off.
+
+    ``properties`` become the message's own.
+    """
+    expires_at: float | None = None
+    if properties is not None:
+        if properties.message_expiry_interval is not None:
+            expires_at = now + properties.message_expiry_interval
+            properties.message_expiry_interval = None
+        properties.topic_alias = None
+        properties.will_delay_interval = None
+    return Message(topic, payload, qos=qos, retain=retain, properties=properties, expires_at=expires_at)
+
+
+class Engine:
+    """A broker without a network.
+
+    Args:
+        options: its limits.
+        new_client_id: makes a client id that nobody has, for clients without one.
+        journal: where what must outlive the process goes.
+        gate: who may come in.
+        observer: who is told of rare events.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        new_client_id: Callable[[], str],
+        *,
+        journal: Journal,
+        gate: Gate,
+        observer: Observer,
+    ) -> None:
+        self.options = options
+        self.new_client_id = new_client_id
+        self.journal = journal
+        self.gate = gate
+        self.observer = observer
+        self.stats = Stats()
+        self.deadlines = Deadlines()
+        self.sessions: dict[str, Session] = {}
+        self.subscriptions = Subscriptions()
+        self.retained = Retained(self.deadlines)
+        self.ready: list[Outbox] = []  # outboxes that have something to send
+        self._surroundings = Surroundings(options, self.stats, journal, observer, self.session_due)
+
+    def take_ready(self) -> list[Outbox]:
+        """The outboxes that have something to send; from now on others gather."""
+        ready = self.ready[:]
+        self.ready.clear()
+        return ready
+
+    def tick(self, now: float) -> None:
+        """Do what falls due by now: time-outs, expiries, delayed wills."""
+        self.deadlines.tick(now)
+
+    # Sessions
+
+    def open_session(
+        self,
+        client_id: str,
+        client: Client,
+        outbox: Outbox,
+        *,
+        clean_start: bool,
+        expiry_interval: int,
+        receive_maximum: int,
+        permissions: Permissions,
+        will: Will | None,
+        now: float,
+    ) -> tuple[Session, bool]:
+        """Give a connection its session: the one that is there, or a new one; and whether it was there.
+
+        A connection that has it already is taken over from [MQTT-3.1.4-3].
+        """
+        session = self.sessions.get(client_id)
+        if session is not None and session.client is not None:
+            session.client.disconnect(
+                ReasonCode.SESSION_TAKEN_OVER, "another connection came with the same client id", now
+            )
+            session = self.sessions.get(client_id)  # it ended if it was not kept
+        if session is not None and clean_start:  # [MQTT-3.1.2-4]
+            self.end_session(session, now)
+            session = None
+        is_present = session is not None
+        if session is None:
+            session = Session(client_id, self._surroundings)
+            self.sessions[client_id] = session
+            self.stats.clients_maximum = max(self.stats.clients_maximum, len(self.sessions))
+        self.deadlines.drop(session)
+        session.ends_at = 0.0
+        session.will_at = 0.0  # a will that waited is not sent any more [MQTT-3.1.3-9]
+        session.will = will  # [MQTT-3.1.2-7]
+        session.will_delay = 0
+        if will is not None and will.properties is not None:
+            session.will_delay = will.properties.will_delay_interval or 0
+        session.permissions = permissions
+        session.opened(client, outbox, receive_maximum, now)
+        self.change_expiry(session, expiry_interval)
+        self.stats.clients_connected += 1
+        self.stats.connections_opened += 1
+        return session, is_present
+
+    def change_expiry(self, session: Session, expiry_interval: int) -> None:
+        """Let a session outlive its connection by that many seconds (sections 3.1.2.11.2, 3.14.2.2.2)."""
+        was_kept = session.is_kept
+        if session.expiry_interval == expiry_interval:
+            return
+        session.expiry_interval = expiry_interval
+        if session.is_kept:
+            self.journal.append(records.SessionKept(session.client_id, expiry_interval))
+        elif was_kept:
+            self.journal.append(records.SessionEnded(session.client_id))
+
+    def close_session(self, session: Session, *, with_will: bool, now: float) -> None:
+        """A session's connection is over. Without ``with_will`` its will is forgotten [MQTT-3.14.4-3]."""
+        session.closed()
+        self.stats.clients_connected -= 1
+        if not with_will:
+            session.will = None
+        if not session.is_kept:
+            self.end_session(session, now)
+            return
+        session.ends_at = session.expires_at(now)
+        if session.will is not None:
+            session.will_at = now + session.will_delay
+            if session.will_delay == 0:
+                self._publish_will(session, now)
+        self._wait_for(session)
+
+    def end_session(self, session: Session, now: float) -> None:
+        """Forget a session [MQTT-4.1.0-2]; a will that waited is published first [MQTT-3.1.2-8]."""
+        if session.is_kept:
+            self.journal.append(records.SessionEnded(session.client_id))
+        session.expiry_interval = 0
+        self.deadlines.drop(session)
+        del self.sessions[session.client_id]
+        for subscription in session.subscriptions.values():
+            self.subscriptions.remove(subscription)
+        session.subscriptions.clear()
+        undelivered = session.undelivered_shared()
+        self._publish_will(session, now)
+        for outgoing in undelivered:
+            self._deliver_to_another(outgoing, now)
+
+    def session_due(self, session: Session, now: float) -> None:
+        """A session's will or its end has come."""
+        if 0 < session.will_at <= now:
+            self._publish_will(session, now)
+        if 0 < session.ends_at <= now:
+            self.stats.clients_expired += 1
+            self.end_session(session, now)
+        else:
+            self._wait_for(session)
+
+    def _wait_for(self, session: Session) -> None:
+        times = [time for time in (session.will_at, session.ends_at) if time > 0]
+        if times:
+            self.deadlines.set(session, min(times))
+
+    def _publish_will(self, session: Session, now: float) -> None:
+        will = session.will
+        session.will = None  # [MQTT-3.1.2-10]
+        session.will_at = 0.0
+        if will is not None:
+            self.publish(
+                message_of(
+                    will.topic, will.payload, qos=will.qos, retain=will.retain, properties=will.properties, now=now
+                ),
+                session,
+                now,
+            )
+
+    def _deliver_to_another(self, outgoing: Outgoing, now: float) -> None:
+        """Give a message of a session that ended to another member of its group (H1)."""
+        assert outgoing.shared is not None  # only such messages are asked for
+        group = self.subscriptions.group_of(outgoing.shared)
+        member = None if group is None else group.choose(outgoing.message.qos)
+        if member is not None:
+            member.session.deliver(outgoing.message, member, now)
+
+    # Messages
+
+    def publish(self, message: Message, publisher: Session | None, now: float) -> bool:
+        """Bring a message to all that subscribed to its topic: whether there was anyone.
+
+        ``publisher`` is the session that it came from, None for the broker itself.
+        """
+        if message.retain and self.options.retain_available:
+            self._retain(message)
+        route = self.subscriptions.route(message.topic)
+        if route.no_local:
+            self._deliver_but_local(message, route.subscriptions, publisher, now)
+        else:
+            for subscription in route.subscriptions:
+                subscription.session.deliver(message, subscription, now)
+        for group in route.groups:
+            member = group.choose(message.qos)
+            if member is not None:
+                member.session.deliver(message, member, now)
+        return bool(route.subscriptions) or bool(route.groups)
+
+    def _deliver_but_local(
+        self, message: Message, subscriptions: list[Subscription], publisher: Session | None, now: float
+    ) -> None:
+        for subscription in subscriptions:
+            if subscription.session is not publisher:
+                subscription.session.deliver(message, subscription, now)
+            else:
+                own = self.subscriptions.own_part(message.topic, subscription.session)
+                if own is not None:
+                    own.session.deliver(message, own, now)
+
+    def _retain(self, message: Message) -> None:
+        if message.payload:
+            self.retained.store(message)
+            self.journal.append(records.Retain(message))
+        elif self.retained.remove(message.topic):  # [MQTT-3.3.1-6] [MQTT-3.3.1-7]
+            self.journal.append(records.Unretain(message.topic))
+
+    # Subscriptions
+
+    def subscribe(self, session: Session, request: SubscriptionRequest, identifier: int) -> tuple[Subscription, bool]:
+        """Make a subscription of a valid request: it, and whether its filter is new to the session.
+
+        It is in force when this returns. Retained messages are asked for apart
+        from it, since they follow SUBACK.
+        """
+        subscription = Subscription(
+            session,
+            request.topic_filter,
+            min(request.qos, self.options.maximum_qos),
+            no_local=request.no_local,
+            retain_as_published=request.retain_as_published,
+            identifiers=(identifier,) if identifier else (),
+        )
+        is_new = request.topic_filter not in session.subscriptions
+        session.subscriptions[request.topic_filter] = subscription  # [MQTT-3.8.4-3]
+        self.subscriptions.add(subscription)
+        if session.is_kept:
+            self.journal.append(
+                records.Subscribed(
+                    session.client_id,
+                    subscription.topic_filter,
+                    subscription.qos,
+                    no_local=subscription.no_local,
+                    retain_as_published=subscription.retain_as_published,
+                    identifier=identifier,
+                )
+            )
+        self.observer.subscribed(session.client_id, subscription.topic_filter, subscription.qos)
+        return subscription, is_new
+
+    def unsubscribe(self, session: Session, topic_filter: str) -> bool:
+        """Drop a subscription, whose filter must be the same to the letter [MQTT-3.10.4-1]: whether there was one."""
+        subscription = session.subscriptions.pop(topic_filter, None)
+        if subscription is None:
+            return False
+        self.subscriptions.remove(subscription)
+        if session.is_kept:
+            self.journal.append(records.Unsubscribed(session.client_id, topic_filter))
+        self.observer.unsubscribed(session.client_id, topic_filter)
+        return True
+
+    def send_retained(self, subscription: Subscription, now: float) -> None:
+        """Send a subscription the retained messages that it matches [MQTT-3.3.1-9]."""
+        for message in self.retained.matching(subscription.topic_filter, now):
+            subscription.session.deliver_retained(message, subscription, now)

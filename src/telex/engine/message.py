@@ -1,0 +1,117 @@
+"""A message: what was published, and its encodings (section 3.3).
+
+Knows its bytes for each protocol version, and makes them at most once however
+many receive it. Knows nobody who sends or receives it.
+"""
+
+import math
+from typing import Final
+
+from telex.codes import MQTT_5, PropertyId
+from telex.wire.data import ONE_BYTE, encode_variable
+from telex.wire.encode import publish_head
+from telex.wire.properties import Properties, encode_property_list
+
+PUBLISH_FIRST: Final = 0x30
+"""The first byte of a PUBLISH; DUP is 0x08 of it, QoS 0x06, RETAIN 0x01 (section 3.3.1)."""
+
+_EXPIRY_PROPERTY: Final = ONE_BYTE[PropertyId.MESSAGE_EXPIRY_INTERVAL.value]
+
+
+class Encoding:
+    """A PUBLISH without its packet id: ``head``, then two bytes of id if QoS > 0, then ``tail``."""
+
+    def __init__(self, first: int, extra: bytes, has_topic: bool, head: bytes, tail: bytes) -> None:
+        self.first = first
+        self.extra = extra
+        self.has_topic = has_topic
+        self.head = head
+        self.tail = tail
+        self.whole = head + tail if first & 0x06 == 0 else b""  # QoS 0: the frame as it leaves
+        self.size = len(head) + len(tail) + (2 if first & 0x06 else 0)
+
+
+class Message:
+    """An application message. Nothing of it changes after it was made.
+
+    ``properties`` are those that travel with the message unaltered (section
+    3.3.2.3). Not among them: the expiry, which is ``expires_at`` here, and what
+    belongs to one connection, an alias or subscription identifiers.
+    """
+
+    def __init__(
+        self,
+        topic: str,
+        payload: bytes = b"",
+        *,
+        qos: int = 0,
+        retain: bool = False,
+        properties: Properties | None = None,
+        expires_at: float | None = None,
+    ) -> None:
+        self.topic = topic
+        self.payload = payload
+        self.qos = qos
+        self.retain = retain
+        self.properties = properties
+        self.expires_at = expires_at  # seconds on the engine's clock; None: never
+        self._topic_bytes = b""
+        self._v3: Encoding | None = None  # the encoding made last: the others will want the same
+        self._v5: Encoding | None = None
+        self._property_list: bytes | None = None
+
+    def __repr__(self) -> str:
+        return f"Message({self.topic!r}, {self.payload!r}, qos={self.qos}, retain={self.retain})"
+
+    def is_expired(self, now: float) -> bool:
+        """Whether its Message Expiry Interval has passed [MQTT-3.3.2-5]."""
+        return self.expires_at is not None and self.expires_at <= now
+
+    def encoding(self, version: int, first: int, extra: bytes, now: float, *, has_topic: bool = True) -> Encoding:
+        """The PUBLISH for a receiver.
+
+        Args:
+            version: the protocol version of the receiver.
+            first: the first byte: DUP, QoS and RETAIN as the receiver gets them.
+            extra: encoded properties that are the receiver's own (v5).
+            now: for the Message Expiry Interval that is left [MQTT-3.3.2-6].
+            has_topic: False if a topic alias among ``extra`` stands for it.
+        """
+        if version != MQTT_5:
+            known = self._v3
+            if known is None or known.first != first:
+                known = self._encode(first, b"", True, self.payload)
+                self._v3 = known
+            return known
+        known = self._v5
+        if (
+            known is None
+            or known.first != first
+            or known.has_topic != has_topic
+            or self.expires_at is not None
+            or known.extra != extra
+        ):
+            listed = self._listed_properties(now) + extra
+            tail = encode_variable(len(listed), "property length") + listed + self.payload
+            known = self._encode(first, extra, has_topic, tail)
+            self._v5 = known
+        return known
+
+    def _encode(self, first: int, extra: bytes, has_topic: bool, tail: bytes) -> Encoding:
+        topic = self._topic_bytes
+        if not topic:
+            topic = self.topic.encode()
+            self._topic_bytes = topic
+        body_length = len(tail) + 2 if first & 0x06 else len(tail)
+        head = publish_head(first, topic if has_topic else b"", body_length)
+        return Encoding(first, extra, has_topic, head, tail)
+
+    def _listed_properties(self, now: float) -> bytes:
+        listed = self._property_list
+        if listed is None:
+            listed = b"" if self.properties is None else encode_property_list(self.properties)
+            self._property_list = listed
+        if self.expires_at is None:
+            return listed
+        left = math.ceil(self.expires_at - now)  # [MQTT-3.3.2-6]
+        return listed + _EXPIRY_PROPERTY + max(left, 0).to_bytes(4, "big")

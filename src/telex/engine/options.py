@@ -1,0 +1,61 @@
+"""What a broker allows and how long it remembers."""
+
+from typing import Final
+
+from telex import codes
+from telex.codes import NEVER_EXPIRES
+
+LARGEST_PACKET_LIMIT: Final = 256_000_000
+"""Below what the wire can say, so that a packet that came in can leave with some bytes of properties more."""
+
+
+class Options:
+    """The limits of a broker. Sizes are in bytes, times in seconds.
+
+    Raises:
+        ValueError: a limit that MQTT cannot say.
+    """
+
+    def __init__(
+        self,
+        *,
+        maximum_packet_size: int = 2_000_000,
+        receive_maximum: int = 1_000,
+        maximum_qos: int = 2,
+        retain_available: bool = True,
+        topic_alias_maximum: int = 100,
+        maximum_keep_alive: int = 0,
+        maximum_session_expiry: int = NEVER_EXPIRES,
+        connect_timeout: int = 10,
+        max_inflight_messages: int = 1_000,
+        max_queued_messages: int = 1_000,
+        max_outbox_bytes: int = 16 * 1024 * 1024,
+        allow_empty_client_id: bool = True,
+    ) -> None:
+        _check("maximum_packet_size", maximum_packet_size, 20, LARGEST_PACKET_LIMIT)
+        _check("receive_maximum", receive_maximum, 1, codes.MAX_PACKET_ID)
+        _check("maximum_qos", maximum_qos, 0, 2)
+        _check("topic_alias_maximum", topic_alias_maximum, 0, 65_535)
+        _check("maximum_keep_alive", maximum_keep_alive, 0, 65_535)
+        _check("maximum_session_expiry", maximum_session_expiry, 0, NEVER_EXPIRES)
+        _check("connect_timeout", connect_timeout, 1, 3_600)
+        _check("max_inflight_messages", max_inflight_messages, 1, codes.MAX_PACKET_ID)
+        _check("max_queued_messages", max_queued_messages, 1, 1 << 40)
+        _check("max_outbox_bytes", max_outbox_bytes, 1, 1 << 40)
+        self.maximum_packet_size = maximum_packet_size  # the largest packet that a client may send
+        self.receive_maximum = receive_maximum  # QoS 2 messages that a client may have in flight to us
+        self.maximum_qos = maximum_qos
+        self.retain_available = retain_available
+        self.topic_alias_maximum = topic_alias_maximum  # in each direction
+        self.maximum_keep_alive = maximum_keep_alive  # 0: any, also none
+        self.maximum_session_expiry = maximum_session_expiry  # also for the kept sessions of v3 clients
+        self.connect_timeout = connect_timeout  # from the connection to the CONNECT
+        self.max_inflight_messages = max_inflight_messages  # to a client, if it does not ask for less
+        self.max_queued_messages = max_queued_messages  # that wait for one client; what comes then is dropped
+        self.max_outbox_bytes = max_outbox_bytes  # that wait for one client's socket; QoS 0 is dropped then
+        self.allow_empty_client_id = allow_empty_client_id
+
+
+def _check(name: str, value: int, lowest: int, highest: int) -> None:
+    if not lowest <= value <= highest:
+        raise ValueError(f"{name} is {value:,}, expected {lowest:,} to {highest:,}")

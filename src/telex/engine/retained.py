@@ -1,0 +1,109 @@
+"""Retained messages: the last message of each topic, for whoever subscribes later (section 3.3.1.3)."""
+
+from telex.engine.deadlines import Deadlines, Timed
+from telex.engine.message import Message
+
+
+class _Level(Timed):
+    """One level of topic names: the levels below, and the message of the topic that ends here."""
+
+    def __init__(self, parent: "_Level | None", name: str) -> None:
+        super().__init__()
+        self.parent = parent
+        self.name = name
+        self.children: dict[str, _Level] = {}
+        self.message: Message | None = None
+        self.retained: Retained | None = None  # whom to tell when the message expires
+
+    def on_due(self, now: float) -> None:
+        if self.retained is not None and self.message is not None:
+            self.retained.remove(self.message.topic)
+
+
+class Retained:
+    """All retained messages, as a tree of topic levels."""
+
+    def __init__(self, deadlines: Deadlines) -> None:
+        self._root = _Level(None, "")
+        self._deadlines = deadlines
+        self.count = 0
+        self.payload_bytes = 0
+
+    def store(self, message: Message) -> None:
+        """Make it its topic's retained message, in place of any other [MQTT-3.3.1-5]."""
+        level = self._root
+        for name in message.topic.split("/"):
+            child = level.children.get(name)
+            if child is None:
+                child = _Level(level, name)
+                level.children[name] = child
+            level = child
+        self._forget(level)
+        level.message = message
+        self.count += 1
+        self.payload_bytes += len(message.payload)
+        if message.expires_at is not None:
+            level.retained = self
+            self._deadlines.set(level, message.expires_at)
+
+    def remove(self, topic: str) -> bool:
+        """Forget a topic's retained message [MQTT-3.3.1-6]: whether there was one."""
+        level = self._root
+        for name in topic.split("/"):
+            child = level.children.get(name)
+            if child is None:
+                return False
+            level = child
+        if level.message is None:
+            return False
+        self._forget(level)
+        while level.parent is not None and level.message is None and not level.children:
+            del level.parent.children[level.name]
+            level = level.parent
+        return True
+
+    def _forget(self, level: _Level) -> None:
+        if level.message is not None:
+            self.count -= 1
+            self.payload_bytes -= len(level.message.payload)
+            level.message = None
+            if level.due > 0:
+                self._deadlines.drop(level)
+
+    def get(self, topic: str, now: float) -> Message | None:
+        """A topic's retained message."""
+        found = self.matching(topic, now)
+        return found[0] if found else None
+
+    def matching(self, topic_filter: str, now: float) -> list[Message]:
+        """The retained messages that a filter (without ``$share``) matches and that have not expired."""
+        at = [self._root]  # the levels that the filter has reached
+        for index, wanted in enumerate(topic_filter.split("/")):
+            below: list[_Level] = []
+            if wanted == "#":  # the level itself too: a/# matches a
+                for level in at:
+                    _gather(level, below, with_dollar=index > 0)
+                at = below
+                break
+            if wanted == "+":
+                for level in at:
+                    for name, child in level.children.items():
+                        if index > 0 or not name.startswith("$"):  # [MQTT-4.7.2-1]
+                            below.append(child)
+            else:
+                for level in at:
+                    child_or_none = level.children.get(wanted)
+                    if child_or_none is not None:
+                        below.append(child_or_none)
+            at = below
+        return [level.message for level in at if level.message is not None and not level.message.is_expired(now)]
+
+
+def _gather(top: _Level, found: list[_Level], *, with_dollar: bool) -> None:
+    """A level and all levels below it; at the front of a name, none that begins with ``$`` [MQTT-4.7.2-1]."""
+    found.append(top)
+    pending = [child for name, child in top.children.items() if with_dollar or not name.startswith("$")]
+    while pending:
+        level = pending.pop()
+        found.append(level)
+        pending.extend(level.children.values())

@@ -1,0 +1,75 @@
+"""The small interfaces that others implement for the engine."""
+
+from mypy_extensions import mypyc_attr
+
+from telex.engine.deadlines import Timed
+from telex.engine.permissions import EVERYTHING, Permissions
+from telex.engine.records import Record
+from telex.wire.packets import Connect
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Journal:
+    """Where records go. This one forgets them: everything is in memory, and nothing waits for a disk.
+
+    Positions count up from 0. What promises a record to a client leaves when
+    ``committed`` has reached what ``appended`` was then.
+    """
+
+    def __init__(self) -> None:
+        self.appended = 0  # the position of the last record
+        self.committed = 0  # all records up to this position are safe
+
+    def append(self, record: Record) -> None:
+        """Take in a record."""
+
+
+class Client(Timed):
+    """One client's connection, as those see it who decide about it."""
+
+    def admit(self, permissions: Permissions, now: float) -> None:
+        """Let the client in: the answer to ``Gate.login``."""
+        raise NotImplementedError
+
+    def refuse(self, reason_code: int, text: str, now: float) -> None:
+        """Send the client away: the other answer. The text is for our log."""
+        raise NotImplementedError
+
+    def disconnect(self, reason_code: int, text: str, now: float) -> None:
+        """End the connection, and tell the client why where its version can (section 3.14)."""
+        raise NotImplementedError
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Gate:
+    """Decides who may come in. This one admits everybody."""
+
+    def login(self, client: Client, packet: Connect, address: str, now: float) -> None:
+        """Answer with ``client.admit`` or ``client.refuse``, at once or later.
+
+        Until then nothing that the client sends is processed [MQTT-3.1.4-6].
+        """
+        client.admit(EVERYTHING, now)
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Observer:
+    """Is told of what happens rarely and interests people. This one does nothing."""
+
+    def connected(self, client_id: str, address: str, packet: Connect) -> None:
+        """A client's CONNECT was accepted."""
+
+    def refused(self, client_id: str, address: str, reason: str) -> None:
+        """A CONNECT was refused."""
+
+    def disconnected(self, client_id: str, address: str, reason: str) -> None:
+        """A connection that had been accepted is over. ``client_id`` is empty if there was no CONNECT yet."""
+
+    def subscribed(self, client_id: str, topic_filter: str, qos: int) -> None:
+        """A client has a new subscription, or an old one replaced."""
+
+    def unsubscribed(self, client_id: str, topic_filter: str) -> None:
+        """A client dropped a subscription."""
+
+    def dropping(self, client_id: str, reason: str) -> None:
+        """The first message of a row that a client will not get."""

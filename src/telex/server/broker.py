@@ -1,0 +1,235 @@
+"""The broker: listeners, the loop's turn, timers, start and stop (step six: Leave).
+
+Knows sockets and time. What a packet means is the engine's business.
+"""
+
+import asyncio
+import logging
+import uuid
+from time import monotonic, time
+from types import TracebackType
+from typing import Final, Self
+
+from telex import version
+from telex.codes import ReasonCode
+from telex.engine.connection import Connection
+from telex.engine.engine import Engine
+from telex.engine.options import Options
+from telex.engine.outbox import Outbox
+from telex.engine.seams import Gate, Journal
+from telex.server.log import LogObserver
+from telex.server.sys_topics import SysTopics
+from telex.streams.stream import Stream
+from telex.streams.tcp import TcpStream, shown_address
+
+logger = logging.getLogger("telex")
+
+_BACKLOG: Final = 1024  # connections that the kernel holds for us while we are busy
+_STOP_SECONDS: Final = 5.0  # that clients have to take their last bytes when the broker stops
+
+
+class Broker:
+    """An MQTT broker in this process.
+
+    ::
+
+        async with telex.Broker(port=0) as broker:
+            ...  # clients reach it at 127.0.0.1, port broker.port
+
+    Args:
+        host: the address to listen on; the default is this machine only.
+        port: the TCP port; 0 takes a free one, which ``port`` then tells.
+        options: limits.
+        sys_interval: seconds between two updates of ``$SYS``; 0 for no ``$SYS``.
+        gate: who may come in; everybody, by default.
+        journal: where goes what must outlive the process; nowhere, by default.
+
+    Raises:
+        OSError: from ``start``, if the address cannot be listened on.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 1883,
+        options: Options | None = None,
+        sys_interval: int = 10,
+        gate: Gate | None = None,
+        journal: Journal | None = None,
+    ) -> None:
+        self.host = host
+        self.port = port
+        self._clock = Clock()
+        self._sys_interval = sys_interval
+        self.engine = Engine(
+            options or Options(),
+            lambda: f"auto-{uuid.uuid4()}",
+            journal=journal or Journal(),
+            gate=gate or Gate(),
+            observer=LogObserver(),
+        )
+        self._sys_topics = SysTopics(self.engine, f"telex version {version.__version__}", self._clock.now())
+        self._server: asyncio.Server | None = None
+        self._tick_timer: asyncio.TimerHandle | None = None
+        self._handlers: set[ClientHandler] = set()
+        self._all_gone = asyncio.Event()
+        self._flush_is_due = False
+        self._uncommitted: list[Outbox] = []  # that wait for the journal
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Listen; clients can come when this returns."""
+        loop = asyncio.get_running_loop()
+        self._loop = loop
+        self._server = await loop.create_server(lambda: TcpStream(self._opened), self.host, self.port, backlog=_BACKLOG)
+        self.port = self._server.sockets[0].getsockname()[1]
+        if self._sys_interval:
+            self._sys_topics.publish(self._clock.now())
+        self._schedule_tick()
+
+    async def stop(self) -> None:
+        """Tell every client that we go, and end; after five seconds at the latest."""
+        if self._server is None:
+            return
+        server, self._server = self._server, None
+        server.close()
+        if self._tick_timer is not None:
+            self._tick_timer.cancel()
+        now = self._clock.now()
+        for handler in list(self._handlers):
+            handler.connection.disconnect(ReasonCode.SERVER_SHUTTING_DOWN, "the broker stops", now)
+        self.flush()
+        if self._handlers:
+            self._all_gone.clear()
+            try:
+                await asyncio.wait_for(self._all_gone.wait(), _STOP_SECONDS)
+            except TimeoutError:
+                for handler in list(self._handlers):
+                    handler.stream.abort()
+                await self._all_gone.wait()
+        await server.wait_closed()
+
+    @property
+    def addresses(self) -> list[str]:
+        """The addresses that the broker listens on, for people."""
+        if self._server is None:
+            return []
+        return [shown_address(each.getsockname()) for each in self._server.sockets]
+
+    # A turn of the loop
+
+    def flush_soon(self) -> None:
+        """Empty the outboxes at the end of this turn of the loop: all answers of a turn leave in one write."""
+        if not self._flush_is_due and self.engine.ready:
+            self._flush_is_due = True
+            self._loop.call_soon(self.flush)
+
+    def flush(self) -> None:
+        """Write what waits in the outboxes, each in one piece, if what it promises is committed."""
+        self._flush_is_due = False
+        committed = self.engine.journal.committed
+        for outbox in self.engine.take_ready():
+            if outbox.after > committed:
+                self._uncommitted.append(outbox)
+            else:
+                handler = outbox.stream
+                assert isinstance(handler, ClientHandler)  # we gave it to the outbox
+                handler.flush()
+
+    def on_committed(self) -> None:
+        """The journal has committed: what waited for it may leave."""
+        self.engine.ready.extend(self._uncommitted)
+        self._uncommitted.clear()
+        self.flush_soon()
+
+    def _schedule_tick(self) -> None:
+        now = self._clock.now()
+        self._next_second = int(now) + 1
+        self._tick_timer = self._loop.call_later(self._next_second - now, self._tick)
+
+    def _tick(self) -> None:
+        """Once a second, on the second."""
+        now = max(self._clock.now(), float(self._next_second))  # a timer may come a little early
+        self.engine.tick(now)
+        if self._sys_interval and self._next_second % self._sys_interval == 0:
+            self._sys_topics.publish(now)
+        self.flush_soon()
+        self._schedule_tick()
+
+    # Connections
+
+    def _opened(self, stream: TcpStream) -> "ClientHandler":
+        handler = ClientHandler(self, stream, self._clock)
+        self._handlers.add(handler)
+        return handler
+
+    def gone(self, handler: "ClientHandler") -> None:
+        """A connection has left nothing behind."""
+        self._handlers.discard(handler)
+        if not self._handlers:
+            self._all_gone.set()
+
+
+class Clock:
+    """The engine's time: wall time at the start, then seconds that never go back or leap."""
+
+    __slots__ = ("_offset",)
+
+    def __init__(self) -> None:
+        self._offset = time() - monotonic()
+
+    def now(self) -> float:
+        """Seconds since 1970, by a monotonic clock."""
+        return monotonic() + self._offset
+
+
+class ClientHandler:
+    """Between one stream and the engine's connection."""
+
+    __slots__ = ("_broker", "_is_reading_paused", "_now", "connection", "stream")
+
+    def __init__(self, broker: Broker, stream: Stream, clock: Clock) -> None:
+        self._broker = broker
+        self._now = clock.now
+        self.stream = stream
+        self.connection = Connection(broker.engine, self, stream.address, clock.now())
+        self._is_reading_paused = False
+
+    def received(self, data: bytes) -> None:
+        """Bytes came from the client."""
+        connection = self.connection
+        connection.receive(data, self._now())
+        if connection.is_waiting:  # for its login: what it sends meanwhile stays in the kernel
+            self.stream.pause_reading()
+            self._is_reading_paused = True
+        self._broker.flush_soon()
+
+    def writable(self) -> None:
+        """The client reads again: what gathered meanwhile can leave."""
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what waits for the client, if it keeps up with reading."""
+        outbox = self.connection.outbox
+        if self._is_reading_paused and not self.connection.is_waiting:
+            self._is_reading_paused = False
+            self.stream.resume_reading()
+        if self.stream.is_writable and outbox.frames:
+            self.stream.write(outbox.take())
+        if outbox.is_closing:
+            self.stream.close()
+
+    def lost(self, reason: str) -> None:
+        """The client is gone."""
+        self.connection.closed(self._now(), reason)
+        self._broker.flush_soon()
+        self._broker.gone(self)

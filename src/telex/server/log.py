@@ -1,0 +1,45 @@
+"""The broker's log: rare events as one line each, by Python's ``logging`` under the name ``telex``."""
+
+import logging
+
+from telex.codes import MQTT_3_1, MQTT_5
+from telex.engine.seams import Observer
+from telex.wire.packets import Connect
+
+logger = logging.getLogger("telex")
+
+
+class LogObserver(Observer):
+    """Writes down what the engine tells: who came and went (INFO), what they asked for (DEBUG), losses (WARNING)."""
+
+    def connected(self, client_id: str, address: str, packet: Connect) -> None:
+        """A client's CONNECT was accepted."""
+        version = "5.0" if packet.version == MQTT_5 else "3.1" if packet.version == MQTT_3_1 else "3.1.1"
+        logger.info(
+            "connected client=%r address=%s version=%s keep_alive=%d user=%r",
+            client_id,
+            address,
+            version,
+            packet.keep_alive,
+            packet.user_name,
+        )
+
+    def refused(self, client_id: str, address: str, reason: str) -> None:
+        """A CONNECT was refused."""
+        logger.warning("refused client=%r address=%s reason=%s", client_id, address, reason)
+
+    def disconnected(self, client_id: str, address: str, reason: str) -> None:
+        """A connection is over."""
+        logger.info("disconnected client=%r address=%s reason=%s", client_id, address, reason)
+
+    def subscribed(self, client_id: str, topic_filter: str, qos: int) -> None:
+        """A client subscribed."""
+        logger.debug("subscribed client=%r filter=%r qos=%d", client_id, topic_filter, qos)
+
+    def unsubscribed(self, client_id: str, topic_filter: str) -> None:
+        """A client unsubscribed."""
+        logger.debug("unsubscribed client=%r filter=%r", client_id, topic_filter)
+
+    def dropping(self, client_id: str, reason: str) -> None:
+        """The first of a row of messages that a client will not get."""
+        logger.warning("dropping messages client=%r reason=%s", client_id, reason)

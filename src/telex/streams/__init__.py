@@ -1,0 +1,1 @@
+"""How bytes come and go: one file a transport. Knows nothing of what the bytes say."""
