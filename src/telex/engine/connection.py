@@ -323,7 +323,9 @@ class Connection(Client):
         if not session.permissions.may_publish(topic):
             reason_code = _NOT_AUTHORIZED
         else:
-            message = message_of(topic, packet.payload, qos=qos, retain=packet.retain, properties=properties, now=now)
+            message = message_of(topic, packet.payload, qos, packet.retain, properties, now)
+            if packet.frame:
+                message.came_as(packet.frame, self.version)
             if not engine.publish(message, session, now):
                 reason_code = _NO_MATCHING_SUBSCRIBERS
         if qos == 1:

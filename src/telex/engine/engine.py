@@ -24,20 +24,21 @@ from telex.wire.properties import Properties
 
 
 def message_of(
-    topic: str, payload: bytes, *, qos: int, retain: bool, properties: Properties | None, now: float
+    topic: str, payload: bytes, qos: int, retain: bool, properties: Properties | None, now: float
 ) -> Message:
     """The message of a PUBLISH or a will, with what belongs to the packet alone taken off.
 
     ``properties`` become the message's own.
     """
+    if properties is None:
+        return Message(topic, payload, qos, retain)
     expires_at: float | None = None
-    if properties is not None:
-        if properties.message_expiry_interval is not None:
-            expires_at = now + properties.message_expiry_interval
-            properties.message_expiry_interval = None
-        properties.topic_alias = None
-        properties.will_delay_interval = None
-    return Message(topic, payload, qos=qos, retain=retain, properties=properties, expires_at=expires_at)
+    if properties.message_expiry_interval is not None:
+        expires_at = now + properties.message_expiry_interval
+        properties.message_expiry_interval = None
+    properties.topic_alias = None
+    properties.will_delay_interval = None
+    return Message(topic, payload, qos, retain, properties, expires_at)
 
 
 class Engine:
@@ -192,13 +193,8 @@ class Engine:
         session.will = None  # [MQTT-3.1.2-10]
         session.will_at = 0.0
         if will is not None:
-            self.publish(
-                message_of(
-                    will.topic, will.payload, qos=will.qos, retain=will.retain, properties=will.properties, now=now
-                ),
-                session,
-                now,
-            )
+            message = message_of(will.topic, will.payload, will.qos, will.retain, will.properties, now)
+            self.publish(message, session, now)
 
     def _deliver_to_another(self, outgoing: Outgoing, now: float) -> None:
         """Give a message of a session that ended to another member of its group (H1)."""

@@ -39,11 +39,18 @@ class Message:
     belongs to one connection, an alias or subscription identifiers.
     """
 
+    # Defaults here and not in __init__: most messages never need these, and so they cost nothing.
+    _topic_bytes = b""
+    _plain_v3 = b""  # whole PUBLISH packets of QoS 0, not retained, for who adds nothing of its own
+    _plain_v5 = b""
+    _v3: Encoding | None = None  # the encoding made last: the others will want the same
+    _v5: Encoding | None = None
+    _property_list: bytes | None = None
+
     def __init__(
         self,
         topic: str,
         payload: bytes = b"",
-        *,
         qos: int = 0,
         retain: bool = False,
         properties: Properties | None = None,
@@ -55,10 +62,6 @@ class Message:
         self.retain = retain
         self.properties = properties
         self.expires_at = expires_at  # seconds on the engine's clock; None: never
-        self._topic_bytes = b""
-        self._v3: Encoding | None = None  # the encoding made last: the others will want the same
-        self._v5: Encoding | None = None
-        self._property_list: bytes | None = None
 
     def __repr__(self) -> str:
         return f"Message({self.topic!r}, {self.payload!r}, qos={self.qos}, retain={self.retain})"
@@ -66,6 +69,28 @@ class Message:
     def is_expired(self, now: float) -> bool:
         """Whether its Message Expiry Interval has passed [MQTT-3.3.2-5]."""
         return self.expires_at is not None and self.expires_at <= now
+
+    def came_as(self, frame: bytes, version: int) -> None:
+        """Remember the packet that the message was read from: others of its version get the same bytes.
+
+        ``frame`` is of QoS 0, not retained, and without properties.
+        """
+        if version == MQTT_5:
+            self._plain_v5 = frame
+        else:
+            self._plain_v3 = frame
+
+    def plain(self, version: int, now: float) -> bytes:
+        """The PUBLISH of QoS 0, not retained, for a receiver with no properties of its own."""
+        if version != MQTT_5:
+            frame = self._plain_v3
+            if not frame:
+                frame = self._plain_v3 = self._encode(PUBLISH_FIRST, b"", True, self.payload).whole
+            return frame
+        frame = self._plain_v5
+        if not frame or self.expires_at is not None:
+            frame = self._plain_v5 = self.encoding(version, PUBLISH_FIRST, b"", now).whole
+        return frame
 
     def encoding(self, version: int, first: int, extra: bytes, now: float, *, has_topic: bool = True) -> Encoding:
         """The PUBLISH for a receiver.

@@ -8,7 +8,7 @@ from typing import Final
 
 from telex import codes
 from telex.codes import PropertyId
-from telex.engine.message import Encoding, Message
+from telex.engine.message import PUBLISH_FIRST, Encoding, Message
 from telex.engine.stats import Stats
 from telex.wire.data import ONE_BYTE
 
@@ -74,12 +74,14 @@ class Outbox:
         if self.size > self.max_bytes or self.is_closing:
             return False
         if self.alias_maximum > 0:
-            encoding = self._with_alias(message, first, extra, now)
+            frame = self._with_alias(message, first, extra, now).whole
+        elif first == PUBLISH_FIRST and not extra:
+            frame = message.plain(self.version, now)
         else:
-            encoding = message.encoding(self.version, first, extra, now)
-        if encoding.size > self.maximum_packet_size:
+            frame = message.encoding(self.version, first, extra, now).whole
+        if len(frame) > self.maximum_packet_size:
             return False
-        self._append_publish(message, encoding.whole)
+        self._append_publish(message, frame)
         return True
 
     def publish_numbered(self, message: Message, first: int, extra: bytes, packet_id: int, now: float) -> None:

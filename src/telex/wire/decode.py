@@ -35,6 +35,7 @@ from telex.wire.properties import WILL, Properties, decode_properties
 
 # The flags that the first byte must have (section 2.1.3) [MQTT-2.1.3-1]; PUBLISH has its own.
 _FIXED_FLAGS: Final = (0, 0, 0, 0, 0, 0, 2, 0, 2, 0, 2, 0, 0, 0, 0, 0)
+_PLAIN_PUBLISH: Final = codes.PUBLISH << 4  # neither DUP nor QoS nor RETAIN
 _DUP_IN_3_1: Final = (codes.PUBREL, codes.SUBSCRIBE, codes.UNSUBSCRIBE)
 
 # The reason codes that each packet may carry (section 2.4).
@@ -252,7 +253,7 @@ class Decoder:
             return None
         self._position = end
         if first & 0xF0 == codes.PUBLISH << 4:
-            return self._publish(first, body, end)
+            return self._publish(first, start, body, end)
         self._check_first_byte(first)
         if length == 2:
             acknowledgement = _short_acknowledgement(first >> 4, data[body] << 8 | data[body + 1])
@@ -273,7 +274,7 @@ class Decoder:
         if flags != _FIXED_FLAGS[packet_type]:
             raise malformed(f"packet type {packet_type} with flags {flags:04b} [MQTT-2.1.3-1]")
 
-    def _publish(self, first: int, position: int, end: int) -> Publish:
+    def _publish(self, first: int, start: int, position: int, end: int) -> Publish:
         # The one packet that is read without Reader: most of all packets are this one.
         data = self._data
         if position + 2 > end:
@@ -307,15 +308,10 @@ class Decoder:
                 _check_response_topic(properties)
         if topic == "" and (properties is None or properties.topic_alias is None):  # [MQTT-4.7.3-1]
             raise ProtocolError(ReasonCode.PROTOCOL_ERROR, "PUBLISH with neither topic name nor topic alias")
-        return Publish(
-            topic,
-            data[position:end],
-            qos=qos,
-            retain=first & 1 == 1,
-            dup=first & 8 == 8,
-            packet_id=packet_id,
-            properties=properties,
-        )
+        packet = Publish(topic, data[position:end], qos, first & 1 == 1, first & 8 == 8, packet_id, properties)
+        if first == _PLAIN_PUBLISH and properties is None:
+            packet.frame = data[start:end]
+        return packet
 
     def _other(self, packet_type: int, reader: Reader) -> Packet:
         version = self.version

@@ -103,12 +103,14 @@ class Publish(Packet):
     """Either way: a message (section 3.3)."""
 
     fields: ClassVar[tuple[str, ...]] = ("topic", "payload", "qos", "retain", "dup", "packet_id", "properties")
+    frame = b""
+    """The bytes that the packet was read from, if they may be sent on as they are: at QoS 0, with neither
+    RETAIN nor properties, and its topic spelled out."""
 
     def __init__(
         self,
         topic: str,
         payload: bytes = b"",
-        *,
         qos: int = 0,
         retain: bool = False,
         dup: bool = False,
