@@ -2,9 +2,9 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import Final
+from typing import Final, NoReturn
 
 from telex import version
 
@@ -16,13 +16,33 @@ COMMANDS: Final = {
 }
 
 
+class Parser(argparse.ArgumentParser):
+    """An argparse parser that says in one line what is wrong."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with exit code 1, as mosquitto_pub does for its usage."""
+        sys.exit(fail(f"{message}; see {self.prog} --help"))
+
+
+def number(lowest: int, highest: int) -> Callable[[str], int]:
+    """A type for argparse: a whole number in that range."""
+
+    def parse(text: str) -> int:
+        value = int(text) if text.isascii() and text.isdigit() else -1
+        if not lowest <= value <= highest:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number from {lowest} to {highest}")
+        return value
+
+    return parse
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line.
 
     Raises:
         SystemExit: always, with the exit code.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="telex",
         description="MQTT for Python: a broker and a command line.",
         epilog="commands:\n" + "\n".join(f"  {name:8}{text}" for name, text in COMMANDS.items()),

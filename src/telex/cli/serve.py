@@ -1,18 +1,15 @@
 """``telex serve``: a broker in the foreground, until SIGTERM or Ctrl-C."""
 
-import argparse
-import asyncio
 import errno
 import ipaddress
 import logging
-import signal
 import socket
 import sys
 from collections.abc import Sequence
 
 from telex import version
-from telex.cli.loop import run_loop
-from telex.cli.main import fail
+from telex.cli.loop import run_loop, until_told_to_stop
+from telex.cli.main import Parser, fail, number
 from telex.server.broker import Broker
 
 _LOG_FORMAT = "%(asctime)s %(message)s"
@@ -20,19 +17,22 @@ _LOG_FORMAT = "%(asctime)s %(message)s"
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
-    parser = argparse.ArgumentParser(prog="telex serve", description="Run an MQTT broker (3.1, 3.1.1 and 5.0).")
-    parser.add_argument("-p", "--port", type=int, default=1883, help="TCP port to listen on; 0 takes a free one (1883)")
+    parser = Parser(prog="telex serve", description="Run an MQTT broker (3.1, 3.1.1 and 5.0).")
+    parser.add_argument(
+        "-p", "--port", type=number(0, 65_535), default=1883, help="TCP port to listen on; 0 takes a free one (1883)"
+    )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1: this machine only)")
     parser.add_argument(
         "--allow-anonymous",
         action="store_true",
         help="needed to listen on any other address: everybody who can reach it may connect",
     )
+    parser.add_argument(
+        "--sys-interval", type=number(0, 86_400), default=10, help="seconds between updates of $SYS; 0 for none (10)"
+    )
     parser.add_argument("-v", "--verbose", action="store_true", help="log subscriptions too")
     parser.add_argument("-q", "--quiet", action="store_true", help="log warnings only")
     options = parser.parse_args(arguments)
-    if not 0 <= options.port <= 65_535:
-        return fail(f"port {options.port} does not exist; choose one from 1 to 65535")
     if not options.allow_anonymous and not is_loopback(options.host):
         return fail(
             f"{options.host} can be reached from other machines and nobody would need a password; "
@@ -42,7 +42,7 @@ def run(arguments: Sequence[str]) -> int:
     logging.basicConfig(level=level, format=_LOG_FORMAT, datefmt="%Y-%m-%dT%H:%M:%S", stream=sys.stderr)
     logging.getLogger("asyncio").setLevel(logging.WARNING)
     raise_file_limit()
-    broker = Broker(host=options.host, port=options.port)
+    broker = Broker(host=options.host, port=options.port, sys_interval=options.sys_interval)
     try:
         run_loop(_serve(broker))
     except OSError as error:
@@ -53,11 +53,7 @@ def run(arguments: Sequence[str]) -> int:
 async def _serve(broker: Broker) -> None:
     async with broker:
         print(banner(broker), flush=True)
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop.set)
-        await stop.wait()
+        await until_told_to_stop()
         print("telex: stopping", flush=True)
 
 

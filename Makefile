@@ -1,0 +1,53 @@
+# The two commands of the README, and what a developer needs besides.
+#
+#   make demo    installs Telex into .venv and runs the demonstration
+#   make test    installs what the tests need and passes them
+
+PYTHON ?= python3
+BIN := .venv/bin
+SOURCES := pyproject.toml setup.py $(shell find build_backend src -name '*.py')
+
+.PHONY: demo test lint format bench clean
+
+demo: .venv/installed
+	$(BIN)/telex demo
+
+# The sources themselves run interpreted; what was installed runs compiled, where there is a C compiler.
+test: .venv/installed-for-tests lint
+	PYTHONPATH=src $(BIN)/python -m pytest
+	@if $(BIN)/telex --version | grep -q compiled; then \
+		$(BIN)/python -m pytest; \
+	else \
+		echo "No C compiler or no headers of Python were found: the compiled run is left out."; \
+	fi
+
+lint: .venv/installed-for-tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/installed-for-tests
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv/installed
+	$(BIN)/python benchmarks/compare.py --install --markdown build/bench/table.md
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Telex needs Python 3.11 or later; name one: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/installed: $(SOURCES) | .venv/bin/python
+	rm -rf build/lib* build/bdist*
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check .
+	@touch $@
+	@$(BIN)/telex --version
+
+.venv/installed-for-tests: .venv/installed tools/install-peers
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check '.[test]'
+	tools/install-peers
+	@touch $@
+
+clean:
+	rm -rf .venv build src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,122 @@
+"""``telex demo``: a broker, a simulated house of sensors, and a subscriber that prints what they say."""
+
+import argparse
+import asyncio
+import random
+import socket
+from collections.abc import Sequence
+from typing import Final
+
+from telex.cli.loop import run_loop, until_told_to_stop
+from telex.cli.main import Parser, fail, number
+from telex.cli.serve import explain_listen_error, is_loopback
+from telex.client.aio import AsyncClient
+from telex.errors import MqttError
+from telex.server.broker import Broker
+from telex.wire.packets import Connect, SubscriptionRequest
+
+# Rooms, and the temperature in each when the demo starts.
+ROOMS: Final = {
+    "room1/storeroom": 16.0,
+    "room1/office": 21.5,
+    "room2/kitchen": 22.5,
+    "room2/bathroom": 23.5,
+    "outside": 8.0,
+}
+_MOTION_CHANCE: Final = 0.15  # that somebody walks through a room in a given second
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the command; returns its exit code."""
+    parser = Parser(prog="telex demo", description="A broker with a simulated house of sensors, until Ctrl-C.")
+    parser.add_argument(
+        "-p", "--port", type=number(0, 65_535), default=1883, help="TCP port of the broker; 0 takes a free one (1883)"
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1: this machine only)")
+    parser.add_argument("--allow-anonymous", action="store_true", help="needed to listen on any other address")
+    parser.add_argument("--seconds", type=float, help="end by itself after so many seconds")
+    options = parser.parse_args(arguments)
+    if not options.allow_anonymous and not is_loopback(options.host):
+        return fail(
+            f"{options.host} can be reached from other machines; add --allow-anonymous if that is what you want"
+        )
+    try:
+        run_loop(_demo(options))
+    except OSError as error:
+        return fail(explain_listen_error(error, options.host, options.port))
+    return 0
+
+
+async def _demo(options: argparse.Namespace) -> None:
+    async with Broker(host=options.host, port=options.port, sys_interval=1) as broker:
+        print(_introduction(broker), flush=True)
+        host = "127.0.0.1" if options.host in ("0.0.0.0", "::") else options.host
+        async with asyncio.TaskGroup() as house:
+            tasks = [house.create_task(_print_all(host, broker.port), name="subscriber")]
+            tasks += [
+                house.create_task(_sensor(host, broker.port, room, start), name=f"sensor in {room}")
+                for room, start in ROOMS.items()
+            ]
+            try:
+                async with asyncio.timeout(options.seconds):
+                    await until_told_to_stop()
+            except TimeoutError:
+                pass
+            for task in tasks:
+                task.cancel()
+    print("telex: the demo is over")
+
+
+def _introduction(broker: Broker) -> str:
+    port = "" if broker.port == 1883 else f" -p {broker.port}"
+    lines = [f"A broker with a house of {len(ROOMS)} rooms. Ctrl-C ends it."]
+    lines += [f"  listening on      mqtt://{address}" for address in broker.addresses]
+    lines.append(f"  another terminal  telex sub{port} -t 'home/temp/#' -v")
+    lines.append(f"                    telex pub{port} -t home/temp/attic -m 19.5")
+    if is_loopback(broker.host):
+        lines.append(f"  another device    start it with: telex demo{port} --host 0.0.0.0 --allow-anonymous")
+    else:
+        lines.append(f"  another device    mqtt://{own_address()}:{broker.port}, without a password")
+    return "\n".join(lines)
+
+
+def own_address() -> str:
+    """This machine's address in its network, as far as it can tell by itself."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # sends nothing: only asks which way such a packet would leave
+        except OSError:
+            return socket.gethostname()
+        address: str = probe.getsockname()[0]
+        return address
+
+
+async def _sensor(host: str, port: int, room: str, temperature: float) -> None:
+    """A device in one room: a temperature each second, motion now and then."""
+    client = AsyncClient(Connect(f"sensor-{room.replace('/', '-')}"))
+    await client.connect(host, port)
+    try:
+        while True:
+            temperature += random.uniform(-0.2, 0.2)
+            client.publish(f"home/temp/{room}", f"{temperature:.1f}".encode(), retain=True)
+            if random.random() < _MOTION_CHANCE:
+                client.publish(f"home/motion/{room}", b"on", qos=1)
+            await asyncio.sleep(1)
+    except MqttError:  # the broker stopped before us
+        return
+    finally:
+        await client.close()
+
+
+async def _print_all(host: str, port: int) -> None:
+    client = AsyncClient(Connect("demo-printer"))
+    await client.connect(host, port)
+    try:
+        await client.subscribe([SubscriptionRequest("home/#", 1)])
+        while True:
+            message = await client.next_message()
+            print(f"  {message.topic:32} {message.payload.decode(errors='replace')}", flush=True)
+    except MqttError:
+        return
+    finally:
+        await client.close()

@@ -1,0 +1,121 @@
+"""Programs that the tests run beside themselves. Each is ended by whoever started it."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+SECONDS = 20.0
+"""How long anything may take before its test fails."""
+
+
+@dataclass
+class Server:
+    """A broker that listens on 127.0.0.1."""
+
+    port: int
+    process: subprocess.Popen[str]
+    banner: str = ""
+
+
+def find(program: str) -> str:
+    """Where a program of others is. Without it a test is skipped; in CI it fails."""
+    found = shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin")
+    if found is None:
+        if os.environ.get("CI"):
+            pytest.fail(f"{program} is not installed; tools/install-peers does that")
+        pytest.skip(f"{program} is not installed")
+    return found
+
+
+def telex_command(*arguments: str) -> list[str]:
+    """The command line of Telex, as it is imported here: the sources or what is installed."""
+    return [sys.executable, "-m", "telex", *arguments]
+
+
+def run(*command: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    """Run a program to its end."""
+    return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=SECONDS, check=False)
+
+
+@contextmanager
+def running(*command: str) -> Iterator[subprocess.Popen[str]]:
+    """Run a program until the block ends."""
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()
+        try:
+            process.communicate(timeout=SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            raise
+
+
+def lines_until(process: subprocess.Popen[str], pattern: str) -> str:
+    """Read what a program prints until a line matches; the test's time-out ends a wait in vain."""
+    assert process.stdout is not None
+    seen = ""
+    for line in process.stdout:
+        seen += line
+        if re.search(pattern, line):
+            return seen
+    stderr = process.stderr.read() if process.stderr is not None else ""
+    raise AssertionError(f"the program ended without {pattern!r}; it printed:\n{seen}{stderr}")
+
+
+@contextmanager
+def telex(*arguments: str) -> Iterator[Server]:
+    """``telex serve`` on a free port."""
+    with running(*telex_command("serve", "-p", "0", "-q", *arguments)) as process:
+        banner = lines_until(process, "stop  ")
+        found = re.search(r"mqtt://\S+:(\d+)", banner)
+        assert found is not None, banner
+        yield Server(int(found[1]), process, banner)
+
+
+@contextmanager
+def mosquitto() -> Iterator[Server]:
+    """Debian's Mosquitto on a free port, for everybody on this machine, with its log on standard error."""
+    program = find("mosquitto")
+    port = free_port()
+    with tempfile.TemporaryDirectory() as folder:
+        config = Path(folder) / "mosquitto.conf"
+        config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\nsys_interval 1\n")
+        with running(program, "-c", str(config)) as process:
+            wait_for_port(port)
+            yield Server(port, process)
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_for_port(port: int) -> None:
+    """Wait until something listens there."""
+    until = time.monotonic() + SECONDS
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=SECONDS).close()
+            return
+        except ConnectionRefusedError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.02)  # the program is starting; it has no other way to tell
