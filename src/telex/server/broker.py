@@ -90,7 +90,7 @@ class Broker:
         """Listen; clients can come when this returns."""
         loop = asyncio.get_running_loop()
         self._loop = loop
-        self._server = await loop.create_server(lambda: TcpStream(self._opened), self.host, self.port, backlog=_BACKLOG)
+        self._server = await loop.create_server(lambda: TcpStream(self.opened), self.host, self.port, backlog=_BACKLOG)
         self.port = self._server.sockets[0].getsockname()[1]
         if self._sys_interval:
             self._sys_topics.publish(self._clock.now())
@@ -167,7 +167,13 @@ class Broker:
 
     # Connections
 
-    def _opened(self, stream: TcpStream) -> "ClientHandler":
+    @property
+    def connection_count(self) -> int:
+        """How many connections there are, with a CONNECT or without."""
+        return len(self._handlers)
+
+    def opened(self, stream: Stream) -> "ClientHandler":
+        """A stream is there: the handler that it is to call."""
         handler = ClientHandler(self, stream, self._clock)
         self._handlers.add(handler)
         return handler

@@ -1,0 +1,64 @@
+"""A client that sends and reads packets over a real socket, and nothing by itself."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from telex.wire.decode import Decoder
+from telex.wire.encode import encode
+from telex.wire.packets import ConnAck, Connect, Packet, SubAck, Subscribe, SubscriptionRequest
+
+SECONDS = 10.0
+"""How long anything may take before its test fails."""
+
+
+class RawClient:
+    """One connection."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, version: int) -> None:
+        self.reader = reader
+        self.writer = writer
+        self.version = version
+        self.decoder = Decoder(version=version)
+
+    async def send(self, *packets: Packet) -> None:
+        self.writer.write(b"".join(encode(packet, self.version) for packet in packets))
+        await self.writer.drain()
+
+    async def receive(self) -> Packet | None:
+        """The next packet; None if the broker has closed the connection."""
+        async with asyncio.timeout(SECONDS):
+            while (packet := self.decoder.next_packet()) is None:
+                data = await self.reader.read(65_536)
+                if not data:
+                    return None
+                self.decoder.receive(data)
+        return packet
+
+    async def subscribe(self, topic_filter: str, qos: int = 0) -> None:
+        await self.send(Subscribe(1, [SubscriptionRequest(topic_filter, qos)]))
+        assert await self.receive() == SubAck(1, [qos])
+
+
+@asynccontextmanager
+async def open_socket(port: int, version: int = 5) -> AsyncIterator[RawClient]:
+    """A connection on which nothing was sent yet."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        yield RawClient(reader, writer, version)
+    finally:
+        writer.close()
+        with suppress(ConnectionError):  # the broker was first
+            await writer.wait_closed()
+
+
+@asynccontextmanager
+async def connected(port: int, connect: Connect | None = None) -> AsyncIterator[RawClient]:
+    """A connection whose CONNECT was accepted."""
+    packet = connect or Connect()
+    async with open_socket(port, packet.version) as client:
+        await client.send(packet)
+        connack = await client.receive()
+        assert isinstance(connack, ConnAck)
+        assert connack.reason_code == 0
+        yield client
