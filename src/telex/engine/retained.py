@@ -57,10 +57,14 @@ class Retained:
         if level.message is None:
             return False
         self._forget(level)
+        self._prune(level)
+        return True
+
+    def _prune(self, level: _Level) -> None:
+        """Take away the levels that no topic needs any more."""
         while level.parent is not None and level.message is None and not level.children:
             del level.parent.children[level.name]
             level = level.parent
-        return True
 
     def _forget(self, level: _Level) -> None:
         if level.message is not None:
