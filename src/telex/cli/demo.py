@@ -7,7 +7,7 @@ import socket
 from collections.abc import Sequence
 from typing import Final
 
-from telex.cli.loop import run_loop, until_told_to_stop
+from telex.cli.loop import run_loop, stop_event
 from telex.cli.main import Parser, fail, number
 from telex.cli.serve import explain_listen_error, is_loopback
 from telex.client.aio import AsyncClient
@@ -48,6 +48,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 async def _demo(options: argparse.Namespace) -> None:
+    stop = stop_event()
     async with Broker(host=options.host, port=options.port, sys_interval=1) as broker:
         print(_introduction(broker), flush=True)
         host = "127.0.0.1" if options.host in ("0.0.0.0", "::") else options.host
@@ -59,7 +60,7 @@ async def _demo(options: argparse.Namespace) -> None:
             ]
             try:
                 async with asyncio.timeout(options.seconds):
-                    await until_told_to_stop()
+                    await stop.wait()
             except TimeoutError:
                 pass
             for task in tasks:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from telex import version
-from telex.cli.loop import run_loop, until_told_to_stop
+from telex.cli.loop import run_loop, stop_event
 from telex.cli.main import Parser, fail, number
 from telex.server.broker import Broker
 
@@ -51,9 +51,10 @@ def run(arguments: Sequence[str]) -> int:
 
 
 async def _serve(broker: Broker) -> None:
+    stop = stop_event()
     async with broker:
         print(banner(broker), flush=True)
-        await until_told_to_stop()
+        await stop.wait()
         print("telex: stopping", flush=True)
 
 

@@ -1,0 +1,226 @@
+"""The command line as a person meets it: what it prints, one line for each failure, and exit codes."""
+
+import re
+import signal
+
+import pytest
+
+from telex import version
+from tests.processes import Server, free_port, lines_until, run, running, telex, telex_command
+
+
+def telex_run(*arguments: str, stdin: str = "") -> tuple[int, str, str]:
+    """Exit code, standard output, standard error."""
+    done = run(*telex_command(*arguments), stdin=stdin)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_the_version_says_whether_it_is_compiled() -> None:
+    word = "compiled" if version.COMPILED else "interpreted"
+    assert telex_run("--version") == (0, f"telex {version.__version__} ({word})\n", "")
+
+
+def test_without_a_command_it_says_which_there_are() -> None:
+    code, out, err = telex_run("--help")
+    assert code == 0
+    assert re.findall(r"^  (\w+) +\w", out, re.MULTILINE)[-4:] == ["serve", "pub", "sub", "demo"]
+    code, out, err = telex_run("server")
+    assert (code, out) == (1, "")
+    assert "invalid choice: 'server' (choose from" in err
+    assert err.count("\n") == 1
+
+
+def test_a_bare_start_listens_on_this_machine_only_and_says_what_to_do_next() -> None:
+    with telex() as server:
+        port = server.port
+        assert server.banner == (
+            f"{version.describe()}\n"
+            f"  listening on    mqtt://127.0.0.1:{port}\n"
+            "  who may connect everybody on this machine, without a password; nobody from elsewhere\n"
+            f"  open it up      telex serve --host 0.0.0.0 -p {port} --allow-anonymous\n"
+            f"  try it          telex sub -p {port} -t '#' -v\n"
+            f"                  telex pub -p {port} -t home/temp/room1 -m 21.5\n"
+            "  stop            Ctrl-C\n"
+        )
+
+
+def test_the_default_port_is_that_of_mqtt() -> None:
+    _, out, _ = telex_run("serve", "--help")
+    assert "(1883)" in out
+    assert "127.0.0.1" in out
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_broker_with_exit_code_0(number: signal.Signals) -> None:
+    with telex() as server:
+        server.process.send_signal(number)
+        assert server.process.wait(10) == 0
+        assert server.process.stdout is not None
+        assert server.process.stdout.read() == "telex: stopping\n"
+
+
+def test_who_comes_and_goes_is_logged() -> None:
+    with running(*telex_command("serve", "-p", "0", "-v")) as serve:
+        found = re.search(r"mqtt://\S+:(\d+)", lines_until(serve, "stop  "))
+        assert found is not None
+        assert telex_run("pub", "-p", found[1], "-t", "a", "-m", "x", "-i", "me")[0] == 0
+        serve.terminate()
+        assert serve.stderr is not None
+        log = serve.stderr.read()
+        assert re.search(r"connected client='me' address=127.0.0.1:\d+ version=3.1.1 keep_alive=60 user=None", log)
+        assert re.search(r"disconnected client='me' address=\S+ reason=the client disconnected", log)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--host", "0.0.0.0"], "0.0.0.0 can be reached from other machines and nobody would need a password"),
+        (["--host", "::"], "add --allow-anonymous if that is what you want"),
+        (["--host", "no-such-host.invalid", "--allow-anonymous"], "'no-such-host.invalid' does not resolve"),
+        (["--host", "192.0.2.1", "--allow-anonymous"], "192.0.2.1 is no address of this machine"),
+        (["-p", "65536"], "'65536' is not a number from 0 to 65535; see telex serve --help"),
+        (["-p", "mqtt"], "'mqtt' is not a number from 0 to 65535"),
+        (["--no-such-flag"], "unrecognized arguments: --no-such-flag"),
+    ],
+)
+def test_serve_says_in_one_line_why_it_does_not_start(arguments: list[str], said: str) -> None:
+    code, out, err = telex_run("serve", *arguments)
+    assert (code, out) == (1, "")
+    assert said in err
+    assert err.count("\n") == 1
+
+
+def test_a_port_in_use_is_one_line(broker: Server) -> None:
+    for command in ("serve", "demo"):
+        code, _, err = telex_run(command, "-p", str(broker.port))
+        assert code == 1
+        assert err == (
+            f"telex: port {broker.port} on 127.0.0.1 is in use: another broker runs there; "
+            "stop it, or choose another port with -p\n"
+        )
+
+
+@pytest.mark.parametrize("command", [["pub", "-m", "x"], ["sub"]])
+def test_a_broker_that_is_not_there_is_one_line(command: list[str]) -> None:
+    port = str(free_port())
+    code, out, err = telex_run(*command, "-t", "a", "-p", port)
+    assert (code, out) == (1, "")
+    assert err == f"telex: no broker answers at localhost, port {port}; start one with: telex serve -p {port}\n"
+    code, out, err = telex_run(*command, "-t", "a", "-h", "no-such-host.invalid")
+    assert (code, out) == (1, "")
+    assert err == "telex: the host name 'no-such-host.invalid' does not resolve; check -h\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["pub", "-m", "x"], "the following arguments are required: -t/--topic"),
+        (["pub", "-t", "a"], "one of the arguments -m/--message -n/--null-message -l/--stdin-line is required"),
+        (["pub", "-t", "a", "-m", "x", "-n"], "not allowed with argument"),
+        (["pub", "-t", "a", "-m", "x", "-q", "3"], "invalid choice: 3"),
+        (["pub", "-t", "a", "-m", "x", "-V", "4"], "invalid choice: '4'"),
+        (["sub"], "the following arguments are required: -t/--topic"),
+        (["sub", "-t", "a", "-C", "0"], "'0' is not a number from 1"),
+        (["sub", "-t", "a", "-k", "1"], "'1' is not a number from 5"),
+    ],
+)
+def test_a_wrong_flag_is_one_line(arguments: list[str], said: str) -> None:
+    code, out, err = telex_run(*arguments)
+    assert (code, out) == (1, "")
+    assert said in err
+    assert err.count("\n") == 1
+
+
+def test_a_topic_that_cannot_be_is_one_line(broker: Server) -> None:
+    port = str(broker.port)
+    assert telex_run("pub", "-p", port, "-t", "a/+", "-m", "x") == (
+        1,
+        "",
+        "telex: topic name 'a/+': '+' and '#' are for filters only [MQTT-3.3.2-2]\n",
+    )
+    assert telex_run("sub", "-p", port, "-t", "a/#/b") == (
+        1,
+        "",
+        "telex: topic filter 'a/#/b': '#' must be the last level [MQTT-4.7.1-1]\n",
+    )
+
+
+def test_sub_ends_after_its_seconds_with_code_27(broker: Server) -> None:
+    assert telex_run("sub", "-p", str(broker.port), "-t", "silence", "-W", "1") == (27, "", "telex: Timed out\n")
+
+
+def test_sub_prints_payloads_or_topics_too(broker: Server) -> None:
+    port = ["-p", str(broker.port)]
+    for value in ("21.5", ""):
+        with running(*telex_command("sub", *port, "-t", "out/#", "-t", "ready", "-C", "2")) as plain:
+            with running(*telex_command("sub", *port, "-t", "out/#", "-t", "ready", "-C", "2", "-v")) as verbose:
+                assert telex_run("pub", *port, "-t", "ready", "-m", "go", "-r")[0] == 0
+                lines_until(plain, "go")
+                lines_until(verbose, "ready go")
+                assert telex_run("pub", *port, "-t", "out/a", "-m", value)[0] == 0
+                assert plain.stdout is not None
+                assert verbose.stdout is not None
+                assert plain.stdout.read() == f"{value}\n"
+                assert verbose.stdout.read() == f"out/a {value or '(null)'}\n"
+        assert telex_run("pub", *port, "-t", "ready", "-n", "-r")[0] == 0
+
+
+def test_pub_sends_each_line_of_its_input(broker: Server) -> None:
+    port = ["-p", str(broker.port)]
+    lines = "".join(f"line {number}\n" for number in range(2_000))
+    with running(*telex_command("sub", *port, "-t", "lines", "-q", "2", "-C", "2001")) as sub:
+        assert telex_run("pub", *port, "-t", "lines", "-m", "ready", "-r")[0] == 0
+        lines_until(sub, "ready")
+        assert telex_run("pub", *port, "-t", "lines", "-l", "-q", "2", "-V", "5", stdin=lines) == (0, "", "")
+        assert sub.stdout is not None
+        assert sub.stdout.read() == lines
+    assert telex_run("pub", *port, "-t", "lines", "-n", "-r")[0] == 0
+
+
+def test_a_refused_message_is_told(broker: Server) -> None:
+    command = ["pub", "-p", str(broker.port), "-t", "$SYS/broker/uptime", "-m", "x", "-q", "1", "-V", "5"]
+    code, _, err = telex_run(*command)
+    assert code == 0x87
+    assert err == "telex: the broker refused 1 message(s): 0x87 not authorized\n"
+
+
+def test_sub_comes_back_when_the_broker_does() -> None:
+    with telex() as server:
+        port = str(server.port)
+        with running(*telex_command("sub", "-p", port, "-t", "a", "-t", "ready", "-C", "2")) as sub:
+            assert telex_run("pub", "-p", port, "-t", "ready", "-m", "go", "-r")[0] == 0
+            lines_until(sub, "go")
+            server.process.terminate()
+            server.process.wait(10)
+            with running(*telex_command("serve", "-p", port, "-q")) as again:
+                lines_until(again, "stop  ")
+                assert telex_run("pub", "-p", port, "-t", "a", "-m", "back", "-r")[0] == 0
+                lines_until(sub, "back")
+                assert sub.wait(10) == 0
+
+
+def test_the_demo_shows_temperatures_and_ends() -> None:
+    code, out, err = telex_run("demo", "-p", "0", "--seconds", "1.5")
+    assert (code, err) == (0, "")
+    assert "another terminal  telex sub -p " in out
+    values = re.findall(r"home/temp/(\S+) +(-?\d+\.\d)\n", out)
+    assert {room for room, _ in values} >= {"room1/storeroom", "room2/kitchen", "outside"}
+    assert len(values) >= 10
+
+
+def test_the_demo_ends_with_ctrl_c() -> None:
+    with running(*telex_command("demo", "-p", "0")) as demo:
+        lines_until(demo, "home/temp/")
+        demo.send_signal(signal.SIGINT)
+        assert demo.wait(10) == 0
+        assert demo.stderr is not None
+        assert demo.stderr.read() == ""
+
+
+def test_the_demo_is_seen_from_another_terminal() -> None:
+    with running(*telex_command("demo", "-p", "0")) as demo:
+        found = re.search(r"mqtt://\S+:(\d+)", lines_until(demo, "listening on"))
+        assert found is not None
+        code, out, _ = telex_run("sub", "-p", found[1], "-t", "home/temp/#", "-v", "-C", "3")
+        assert code == 0
+        assert len(re.findall(r"home/temp/\S+ \d+\.\d\n", out)) == 3

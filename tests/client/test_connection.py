@@ -1,0 +1,284 @@
+"""The client's end, sans-I/O, against a server that the test plays by hand."""
+
+import pytest
+
+from telex.client.connection import ClientConnection, Publication, refusal
+from telex.errors import NotConnected, ProtocolError, Timeout
+from telex.wire.decode import Decoder
+from telex.wire.encode import encode
+from telex.wire.packets import (
+    ConnAck,
+    Connect,
+    Disconnect,
+    Packet,
+    PingReq,
+    PingResp,
+    PubAck,
+    PubComp,
+    Publish,
+    PubRec,
+    PubRel,
+    SubAck,
+    Subscribe,
+    SubscriptionRequest,
+    UnsubAck,
+    Unsubscribe,
+)
+from telex.wire.properties import Properties
+
+
+class Link:
+    """A client's end, and the server's hand."""
+
+    def __init__(self, connect: Connect | None = None) -> None:
+        self.now = 0.0
+        self.client = ClientConnection(connect or Connect("c"))
+        self.version = self.client.version
+
+    def open(self, connack: ConnAck | None = None) -> "Link":
+        self.client.opened(self.now)
+        assert self.sent() == [self.client.connect]
+        self.gets(connack or ConnAck())
+        return self
+
+    def sent(self) -> list[Packet]:
+        """What the client has sent since the last time."""
+        decoder = Decoder(version=self.version)
+        decoder.receive(self.client.take(self.now))
+        packets = []
+        while (packet := decoder.next_packet()) is not None:
+            packets.append(packet)
+        return packets
+
+    def gets(self, *packets: Packet) -> list[Packet | Publication]:
+        """What the client says of packets that the server sends."""
+        self.client.receive(b"".join(encode(packet, self.version) for packet in packets), self.now)
+        return self.client.take_events()
+
+
+def test_connect_is_the_first_packet_and_connack_opens() -> None:  # [MQTT-3.1.0-1]
+    link = Link()
+    with pytest.raises(NotConnected):
+        link.client.publish("a", b"x")
+    link.open()
+    assert link.client.is_open
+
+
+def test_a_refusal_is_told() -> None:
+    link = Link(Connect("c", version=4))
+    link.client.opened(0.0)
+    assert link.gets(ConnAck(5)) == [ConnAck(5)]
+    assert (link.client.is_open, link.client.is_closing) == (False, True)
+    assert refusal(ConnAck(5), 4) == "not authorised"
+    assert refusal(ConnAck(0x87), 5) == "0x87 not authorized"
+
+
+def test_anything_before_connack_is_an_error() -> None:  # [MQTT-3.2.0-1]
+    link = Link()
+    link.client.opened(0.0)
+    with pytest.raises(ProtocolError, match="expected CONNACK first, got PingResp"):
+        link.gets(PingResp())
+    assert link.client.is_closing
+
+
+def test_a_session_that_cannot_be_is_an_error() -> None:  # [MQTT-3.2.2-4]
+    link = Link()
+    link.client.opened(0.0)
+    with pytest.raises(ProtocolError, match="we asked for a clean start"):
+        link.gets(ConnAck(session_present=True))
+
+
+def test_an_assigned_client_id_is_ours() -> None:
+    link = Link(Connect("")).open(ConnAck(properties=Properties(assigned_client_identifier="auto-1")))
+    assert link.client.client_id == "auto-1"
+
+
+def test_a_message_of_qos_0_is_done_when_it_is_sent() -> None:
+    link = Link().open()
+    publication = link.client.publish("a", b"x", retain=True)
+    assert link.sent() == [Publish("a", b"x", retain=True)]
+    assert publication.is_done
+
+
+def test_a_message_of_qos_1_is_done_when_it_is_acknowledged() -> None:  # [MQTT-4.3.2-3]
+    link = Link().open()
+    publication = link.client.publish("a", b"x", qos=1)
+    assert link.sent() == [Publish("a", b"x", qos=1, packet_id=1)]
+    assert not publication.is_done
+    assert link.gets(PubAck(1)) == [publication]
+    assert publication.is_done
+    assert link.client.unfinished == 0
+
+
+def test_a_message_of_qos_2_is_done_when_it_is_completed() -> None:  # [MQTT-4.3.3-4]
+    link = Link().open()
+    publication = link.client.publish("a", b"x", qos=2)
+    assert link.sent() == [Publish("a", b"x", qos=2, packet_id=1)]
+    assert link.gets(PubRec(1)) == []
+    assert link.sent() == [PubRel(1)]
+    assert link.gets(PubComp(1)) == [publication]
+
+
+@pytest.mark.parametrize("answer", [PubAck, PubRec])
+def test_a_refused_message_is_done_with_its_reason(answer: type[PubAck | PubRec]) -> None:  # [MQTT-4.4.0-2]
+    link = Link().open()
+    publication = link.client.publish("a", b"x", qos=1 if answer is PubAck else 2)
+    assert link.gets(answer(1, 0x87)) == [publication]
+    assert publication.reason_code == 0x87
+    assert link.client.unfinished == 0
+
+
+def test_the_servers_receive_maximum_is_honoured() -> None:  # [MQTT-3.3.4-7]
+    link = Link().open(ConnAck(properties=Properties(receive_maximum=2)))
+    for number in range(4):
+        link.client.publish("a", b"%d" % number, qos=1)
+    assert link.sent() == [Publish("a", b"%d" % number, qos=1, packet_id=number + 1) for number in range(2)]
+    link.gets(PubAck(1))
+    assert link.sent() == [Publish("a", b"2", qos=1, packet_id=3)]
+    link.client.subscribe([SubscriptionRequest("b")])  # [MQTT-3.3.4-8]
+    assert link.sent() == [Subscribe(4, [SubscriptionRequest("b")])]
+
+
+@pytest.mark.parametrize(
+    ("limits", "qos", "retain", "payload", "said"),
+    [
+        (Properties(maximum_qos=1), 2, False, b"", "QoS 2: the server takes 1 at most"),
+        (Properties(retain_available=0), 0, True, b"", "does not take retained messages"),
+        (Properties(maximum_packet_size=20), 0, False, bytes(20), "the server takes 20 at most"),
+    ],
+)
+def test_what_the_server_does_not_take_is_not_sent(
+    limits: Properties, qos: int, retain: bool, payload: bytes, said: str
+) -> None:  # [MQTT-3.2.2-11] [MQTT-3.2.2-14] [MQTT-3.2.2-15]
+    link = Link().open(ConnAck(properties=limits))
+    with pytest.raises(ValueError, match=said):
+        link.client.publish("a", payload, qos=qos, retain=retain)
+    assert link.sent() == []
+    assert link.client.unfinished == 0
+
+
+def test_subscriptions_are_answered_by_their_packet_id() -> None:
+    link = Link().open()
+    first = link.client.subscribe([SubscriptionRequest("a", 1)])
+    second = link.client.unsubscribe(["b"])
+    assert link.sent() == [Subscribe(first, [SubscriptionRequest("a", 1)]), Unsubscribe(second, ["b"])]
+    assert link.gets(UnsubAck(second, [0]), SubAck(first, [1])) == [UnsubAck(second, [0]), SubAck(first, [1])]
+    assert link.gets(SubAck(77, [0])) == []  # nobody waits for it
+    with pytest.raises(ValueError, match="must be the last level"):
+        link.client.subscribe([SubscriptionRequest("a/#/b")])
+
+
+def test_messages_that_come_are_acknowledged_as_their_qos_wants() -> None:  # [MQTT-3.3.4-1]
+    link = Link().open()
+    zero, one, two = (
+        Publish("a", b"0"),
+        Publish("a", b"1", qos=1, packet_id=5),
+        Publish("a", b"2", qos=2, packet_id=6),
+    )
+    assert link.gets(zero, one, two) == [zero, one, two]
+    assert link.sent() == [PubAck(5), PubRec(6)]
+    assert link.gets(Publish("a", b"2", qos=2, packet_id=6, dup=True)) == []  # [MQTT-4.3.3-10]
+    assert link.sent() == [PubRec(6)]
+    link.gets(PubRel(6))
+    assert link.sent() == [PubComp(6)]
+    link.gets(PubRel(6))
+    assert link.sent() == [PubComp(6, 0x92)]
+
+
+def test_after_a_cut_what_was_in_flight_is_completed() -> None:  # [MQTT-4.4.0-1]
+    link = Link(Connect("c", clean_start=False)).open()
+    link.client.publish("a", b"1", qos=1)
+    link.client.publish("a", b"2", qos=2)
+    link.client.publish("a", b"3", qos=2)
+    link.gets(PubRec(3))
+    link.client.lost()
+    link.open(ConnAck(session_present=True))
+    assert link.sent() == [
+        Publish("a", b"1", qos=1, packet_id=1, dup=True),
+        Publish("a", b"2", qos=2, packet_id=2, dup=True),
+        PubRel(3),
+    ]
+    link.gets(PubAck(1), PubRec(2), PubComp(2), PubComp(3))
+    assert link.client.unfinished == 0
+
+
+def test_if_the_server_forgot_the_session_what_was_in_flight_is_sent_as_new() -> None:  # [MQTT-3.2.2-5]
+    link = Link(Connect("c", clean_start=False)).open()
+    first = link.client.publish("a", b"1", qos=1)
+    taken = link.client.publish("a", b"2", qos=2)
+    link.sent()
+    link.gets(PubRec(2))
+    link.client.lost()
+    link.client.opened(link.now)
+    link.sent()
+    assert link.gets(ConnAck()) == [ConnAck(), taken]  # the server owned it before it forgot us
+    assert link.sent() == [Publish("a", b"1", qos=1, packet_id=3)]
+    assert link.gets(PubAck(3)) == [first]
+
+
+def test_a_silent_client_pings_and_a_silent_server_is_noticed() -> None:  # [MQTT-3.1.2-20]
+    link = Link(Connect("c", keep_alive=10)).open()
+    link.now = 7.0
+    link.client.tick(link.now)
+    assert link.sent() == []
+    link.now = 8.0
+    link.client.tick(link.now)
+    assert link.sent() == [PingReq()]
+    link.gets(PingResp())
+    link.now = 16.0
+    link.client.tick(link.now)
+    assert link.sent() == [PingReq()]
+    link.now = 26.0
+    with pytest.raises(Timeout, match="did not answer a PINGREQ within 10 s"):
+        link.client.tick(link.now)
+
+
+def test_the_servers_keep_alive_counts() -> None:  # [MQTT-3.1.2-21]
+    link = Link(Connect("c", keep_alive=100)).open(ConnAck(properties=Properties(server_keep_alive=10)))
+    link.now = 8.0
+    link.client.tick(link.now)
+    assert link.sent() == [PingReq()]
+
+
+def test_topic_aliases_are_resolved_on_their_connection() -> None:  # [MQTT-3.3.2-10]
+    link = Link(Connect("c", properties=Properties(topic_alias_maximum=2))).open()
+    alias = Properties(topic_alias=2)
+    [first] = link.gets(Publish("a/b", b"1", properties=alias))
+    [second] = link.gets(Publish("", b"2", properties=alias))
+    assert isinstance(first, Publish)
+    assert isinstance(second, Publish)
+    assert (first.topic, second.topic) == ("a/b", "a/b")
+    link.client.lost()
+    link.open()
+    with pytest.raises(ProtocolError, match="never given a topic"):  # [MQTT-3.3.2-7]
+        link.gets(Publish("", b"3", properties=alias))
+    assert link.sent() == [Disconnect(0x82)]
+
+
+def test_an_alias_that_we_did_not_allow_is_an_error() -> None:  # [MQTT-3.3.2-11]
+    link = Link().open()
+    with pytest.raises(ProtocolError, match="topic alias 1, we allowed 0"):
+        link.gets(Publish("a", b"1", properties=Properties(topic_alias=1)))
+    assert link.sent() == [Disconnect(0x94)]
+
+
+def test_packets_that_only_clients_send_are_errors() -> None:
+    for packet in (Connect("c"), Subscribe(1, [SubscriptionRequest("a")]), PingReq()):
+        link = Link().open()
+        with pytest.raises(ProtocolError, match=f"a server may not send {type(packet).__name__}"):
+            link.gets(packet)
+
+
+def test_a_goodbye_is_the_last_packet() -> None:  # [MQTT-3.14.4-1]
+    link = Link().open()
+    link.client.disconnect()
+    assert link.sent() == [Disconnect()]
+    assert link.client.is_closing
+    with pytest.raises(NotConnected):
+        link.client.publish("a", b"x")
+
+
+def test_the_goodbye_of_the_server_is_told() -> None:
+    link = Link().open()
+    assert link.gets(Disconnect(0x8B)) == [Disconnect(0x8B)]
+    assert (link.client.is_open, link.client.is_closing) == (False, True)
