@@ -19,7 +19,9 @@ def extensions() -> list:
         return []
     from mypyc.build import mypycify
 
-    files = sorted(path for pattern in CORE for path in glob(f"src/telex/{pattern}") if not path.endswith("__init__.py"))
+    files = sorted(
+        path for pattern in CORE for path in glob(f"src/telex/{pattern}") if not path.endswith("__init__.py")
+    )
     return mypycify(files, opt_level="3", debug_level="0", group_name="telex")
 
 

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 
 import paho.mqtt.client as mqtt
 import pytest
-from paho.mqtt.properties import Properties
 from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from tests.processes import SECONDS, Server
 

