@@ -21,6 +21,7 @@ class Delivery:
         self.qos = qos  # 1 or 2
         self.packet_id = 0  # 0 until it is sent for the first time
         self.is_released = False  # PUBREL is sent: the peer owns the message, only its id remains
+        self.has_quota = False  # its PUBLISH left on this connection and counts against Receive Maximum
 
 
 D = TypeVar("D", bound=Delivery)
@@ -61,11 +62,11 @@ class Sender(Generic[D]):
         """Give a delivery its packet id; its PUBLISH leaves now. ``can_send`` must be true."""
         delivery.packet_id = self.next_packet_id()
         self.in_flight[delivery.packet_id] = delivery
-        self.quota -= 1
+        self._take_quota(delivery)
 
     def send_again(self, delivery: D) -> None:
         """Count a delivery whose PUBLISH leaves again after ``resume``, with its old id."""
-        self.quota -= 1
+        self._take_quota(delivery)
 
     def on_puback(self, packet_id: int) -> D | None:
         """The peer owns the QoS 1 message. None for an id that waits for no PUBACK."""
@@ -73,7 +74,7 @@ class Sender(Generic[D]):
         if delivery is None or delivery.qos != 1:
             return None
         del self.in_flight[packet_id]
-        self._restore_quota()
+        self._return_quota(delivery)
         return delivery
 
     def on_pubrec(self, packet_id: int, reason_code: int) -> D | None:
@@ -90,7 +91,7 @@ class Sender(Generic[D]):
             if delivery.is_released:  # a refusal of what was accepted before changes nothing
                 return delivery
             del self.in_flight[packet_id]
-            self._restore_quota()
+            self._return_quota(delivery)
         elif not delivery.is_released:
             delivery.is_released = True
             # To the end: PUBRELs are sent again in the order of their PUBRECs [MQTT-4.6.0-4].
@@ -104,27 +105,36 @@ class Sender(Generic[D]):
         if delivery is None or not delivery.is_released:
             return None
         del self.in_flight[packet_id]
-        self._restore_quota()
+        self._return_quota(delivery)
         return delivery
 
     def resume(self, receive_maximum: int) -> deque[D]:
         """Begin a new connection: what must be sent again, in order [MQTT-4.4.0-1].
 
-        Of these, a released one needs a PUBREL and no quota; any other its
-        PUBLISH with DUP, and ``send_again``, as soon as ``can_send_again``.
+        First what is released, in the order of its PUBRECs: that needs a PUBREL and
+        no quota, so it may not wait for any [MQTT-3.3.4-8]. Then the others, in the
+        order of their first sending: they need their PUBLISH with DUP, and
+        ``send_again``, as soon as ``can_send_again``.
         """
         self.receive_maximum = receive_maximum
         self.quota = receive_maximum  # fresh on each connection (section 4.9)
-        return deque(self.in_flight.values())
+        for delivery in self.in_flight.values():
+            delivery.has_quota = False
+        released = [delivery for delivery in self.in_flight.values() if delivery.is_released]
+        return deque(released + [delivery for delivery in self.in_flight.values() if not delivery.is_released])
 
     @property
     def can_send_again(self) -> bool:
         """Whether the peer takes another repeated PUBLISH now [MQTT-4.9.0-2]."""
         return self.quota > 0
 
-    def _restore_quota(self) -> None:
-        # Never above the start: the PUBREL of an earlier connection took no quota of this one (section 4.9).
-        if self.quota < self.receive_maximum:
+    def _take_quota(self, delivery: D) -> None:
+        delivery.has_quota = True
+        self.quota -= 1
+
+    def _return_quota(self, delivery: D) -> None:
+        # What an earlier connection has sent took none of this one's quota [MQTT-3.3.4-9].
+        if delivery.has_quota:
             self.quota += 1
 
 
@@ -137,7 +147,8 @@ class Receiver:
 
     def __init__(self, receive_maximum: int = MAX_PACKET_ID) -> None:
         self.receive_maximum = receive_maximum  # what we told the peer that we take at a time
-        self.owned: set[int] = set()
+        self.owned: dict[int, bool] = {}  # packet id -> whether it came on this connection
+        self._came = 0  # of these, how many did
 
     def accept(self, packet_id: int) -> bool:
         """Take in a QoS 2 PUBLISH: True the first time, False for a repeat.
@@ -150,17 +161,29 @@ class Receiver:
         """
         if packet_id in self.owned:
             return False
-        if len(self.owned) >= self.receive_maximum:
+        if self._came >= self.receive_maximum:
             raise ProtocolError(
                 ReasonCode.RECEIVE_MAXIMUM_EXCEEDED,
-                f"{len(self.owned) + 1:,} QoS 2 messages in flight, we allowed {self.receive_maximum:,}",
+                f"{self._came + 1:,} QoS 2 messages in flight, we allowed {self.receive_maximum:,}",
             )
-        self.owned.add(packet_id)
+        self.owned[packet_id] = True
+        self._came += 1
         return True
 
     def release(self, packet_id: int) -> bool:
         """Take in a PUBREL: whether the id was owned. From now on it means a new message [MQTT-4.3.3-12]."""
-        if packet_id not in self.owned:
-            return False
-        self.owned.discard(packet_id)
-        return True
+        came = self.owned.pop(packet_id, None)
+        if came:
+            self._came -= 1
+        return came is not None
+
+    def resume(self, receive_maximum: int) -> None:
+        """Begin a new connection: the ids stay owned, and take none of its quota (section 4.9)."""
+        self.receive_maximum = receive_maximum
+        self.owned = dict.fromkeys(self.owned, False)
+        self._came = 0
+
+    def forget(self) -> None:
+        """Own nothing: the peer has begun a new session."""
+        self.owned = {}
+        self._came = 0

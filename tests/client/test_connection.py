@@ -194,9 +194,9 @@ def test_after_a_cut_what_was_in_flight_is_completed() -> None:  # [MQTT-4.4.0-1
     link.client.lost()
     link.open(ConnAck(session_present=True))
     assert link.sent() == [
+        PubRel(3),
         Publish("a", b"1", qos=1, packet_id=1, dup=True),
         Publish("a", b"2", qos=2, packet_id=2, dup=True),
-        PubRel(3),
     ]
     link.gets(PubAck(1), PubRec(2), PubComp(2), PubComp(3))
     assert link.client.unfinished == 0

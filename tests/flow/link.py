@@ -146,6 +146,7 @@ class Link:
     ) -> None:
         self.parcels = list(parcels)
         self.receive_maximum = receive_maximum
+        self.receiver_maximum = receiver_maximum
         self.faults = faults or {}
         self.backward_first = backward_first
         self.forward: deque[Packet] = deque()
@@ -183,6 +184,7 @@ class Link:
         self.forward.clear()
         self.backward.clear()
         self.cuts += 1
+        self.receiving.receiver.resume(self.receiver_maximum)
         self.sending.resume(self.receive_maximum)
 
     def check(self, *, order: bool = True) -> None:
@@ -201,6 +203,6 @@ class Link:
             first_times = list(dict.fromkeys(delivered))
             assert first_times == [parcel.text for parcel in taken], "[MQTT-4.6.0-5]"
         assert self.sending.sender.in_flight == {}
-        assert self.receiving.receiver.owned == set()
+        assert self.receiving.receiver.owned == {}
         assert self.sending.sender.quota == self.receive_maximum
         assert self.sending.sender.can_send

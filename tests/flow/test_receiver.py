@@ -10,7 +10,7 @@ from telex.flow import Receiver
 def test_a_message_is_taken_once_until_it_is_released() -> None:  # [MQTT-4.3.3-10]
     receiver = Receiver()
     assert [receiver.accept(7) for _ in range(4)] == [True, False, False, False]
-    assert receiver.owned == {7}
+    assert set(receiver.owned) == {7}
 
 
 def test_after_its_release_an_id_means_a_new_message() -> None:  # [MQTT-4.3.3-12]
@@ -18,7 +18,7 @@ def test_after_its_release_an_id_means_a_new_message() -> None:  # [MQTT-4.3.3-1
     for _ in range(3):
         assert receiver.accept(7)
         assert receiver.release(7)
-    assert receiver.owned == set()
+    assert receiver.owned == {}
 
 
 def test_a_release_of_what_is_not_owned_is_told_apart() -> None:  # [MQTT-4.3.3-11]
@@ -34,7 +34,7 @@ def test_each_id_is_a_message_by_itself() -> None:  # [MQTT-2.2.1-3]
     receiver = Receiver()
     assert all(receiver.accept(packet_id) for packet_id in range(1, 65_536))
     assert not any(receiver.accept(packet_id) for packet_id in (1, 255, 256, 65_535))
-    assert receiver.owned == set(range(1, 65_536))
+    assert set(receiver.owned) == set(range(1, 65_536))
 
 
 @pytest.mark.parametrize("receive_maximum", [1, 2, 20])
@@ -45,7 +45,7 @@ def test_one_message_more_than_allowed_is_too_many(receive_maximum: int) -> None
     with pytest.raises(ProtocolError, match=f"^{receive_maximum + 1} QoS 2 .* we allowed {receive_maximum} ") as caught:
         receiver.accept(receive_maximum + 1)
     assert caught.value.reason_code is ReasonCode.RECEIVE_MAXIMUM_EXCEEDED
-    assert receiver.owned == set(range(1, receive_maximum + 1))
+    assert set(receiver.owned) == set(range(1, receive_maximum + 1))
 
 
 def test_a_repeat_is_not_one_message_more() -> None:  # [MQTT-4.3.3-10]

@@ -143,11 +143,6 @@ def test_quota_never_rises_above_its_start() -> None:  # section 4.9
             assert sender.quota == 2
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="known fault of flow.py: the PUBCOMP of an earlier connection's message gives back quota of this one",
-)
 def test_a_pubcomp_of_an_earlier_connection_makes_room_for_nothing() -> None:  # [MQTT-3.3.4-7] [MQTT-3.3.4-9]
     sender, _ = sender_of(2, receive_maximum=2)
     sender.on_pubrec(1, 0)
@@ -203,11 +198,6 @@ def test_pubrels_go_again_in_the_order_of_their_pubrecs() -> None:  # [MQTT-4.6.
     assert released == [3, 1, 4]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AssertionError,
-    reason="known fault of flow.py: on resume, PUBRELs stand behind PUBLISH packets that wait for quota",
-)
 def test_a_pubrel_does_not_wait_for_the_quota_of_a_publish() -> None:  # [MQTT-3.3.4-8] [MQTT-3.3.4-10]
     sender, _ = sender_of(2, 2, 2)
     sender.on_pubrec(1, 0)

@@ -111,8 +111,8 @@ class ClientConnection:
         limit = MAX_PACKET_BYTES
         if said is not None and said.maximum_packet_size is not None:
             limit = said.maximum_packet_size
-        if said is not None and said.receive_maximum is not None:
-            self._receiver.receive_maximum = said.receive_maximum
+        asked = None if said is None else said.receive_maximum
+        self._receiver.resume(asked or MAX_PACKET_ID)
         self._decoder = Decoder(limit, version=self.version)
         self._aliases = {}  # [MQTT-3.3.2-7]
         self._limits = Properties()
@@ -365,7 +365,7 @@ class ClientConnection:
         waiting = [each for each in self._waiting if each.packet_id == 0 and each not in unfinished]
         self._waiting = deque(unfinished + waiting)
         self._sender.in_flight.clear()
-        self._receiver.owned.clear()
+        self._receiver.forget()
 
     def _on_publish(self, packet: Publish) -> None:
         if packet.properties is not None and packet.properties.topic_alias is not None:
@@ -424,7 +424,7 @@ class ClientConnection:
 
 def refusal(connack: ConnAck, version: int) -> str:
     """Why a CONNACK says no, for people."""
-    if version == MQTT_5:
+    if version == MQTT_5 and connack.reason_code >= 0x80:
         return reason_text(connack.reason_code)
     return {
         1: "it does not speak this protocol version",
