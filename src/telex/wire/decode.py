@@ -32,107 +32,21 @@ from telex.wire.packets import (
     Will,
 )
 from telex.wire.properties import WILL, Properties, decode_properties
+from telex.wire.reasons import (
+    AUTH_CODES,
+    CONNACK_CODES,
+    DISCONNECT_CODES,
+    PUBACK_CODES,
+    PUBREL_CODES,
+    SUBACK_CODES,
+    SUBACK_CODES_V3,
+    UNSUBACK_CODES,
+)
 
 # The flags that the first byte must have (section 2.1.3) [MQTT-2.1.3-1]; PUBLISH has its own.
 _FIXED_FLAGS: Final = (0, 0, 0, 0, 0, 0, 2, 0, 2, 0, 2, 0, 0, 0, 0, 0)
 _PLAIN_PUBLISH: Final = codes.PUBLISH << 4  # neither DUP nor QoS nor RETAIN
 _DUP_IN_3_1: Final = (codes.PUBREL, codes.SUBSCRIBE, codes.UNSUBSCRIBE)
-
-# The reason codes that each packet may carry (section 2.4).
-_R: Final = ReasonCode
-_PUBACK_CODES: Final = frozenset(
-    code.value
-    for code in (
-        _R.SUCCESS,
-        _R.NO_MATCHING_SUBSCRIBERS,
-        _R.UNSPECIFIED_ERROR,
-        _R.IMPLEMENTATION_SPECIFIC_ERROR,
-        _R.NOT_AUTHORIZED,
-        _R.TOPIC_NAME_INVALID,
-        _R.PACKET_IDENTIFIER_IN_USE,
-        _R.QUOTA_EXCEEDED,
-        _R.PAYLOAD_FORMAT_INVALID,
-    )
-)
-_PUBREL_CODES: Final = frozenset((_R.SUCCESS.value, _R.PACKET_IDENTIFIER_NOT_FOUND.value))
-_CONNACK_CODES: Final = frozenset(
-    code.value
-    for code in (
-        _R.SUCCESS,
-        _R.UNSPECIFIED_ERROR,
-        _R.MALFORMED_PACKET,
-        _R.PROTOCOL_ERROR,
-        _R.IMPLEMENTATION_SPECIFIC_ERROR,
-        _R.UNSUPPORTED_PROTOCOL_VERSION,
-        _R.CLIENT_IDENTIFIER_NOT_VALID,
-        _R.BAD_USER_NAME_OR_PASSWORD,
-        _R.NOT_AUTHORIZED,
-        _R.SERVER_UNAVAILABLE,
-        _R.SERVER_BUSY,
-        _R.BANNED,
-        _R.BAD_AUTHENTICATION_METHOD,
-        _R.TOPIC_NAME_INVALID,
-        _R.PACKET_TOO_LARGE,
-        _R.QUOTA_EXCEEDED,
-        _R.PAYLOAD_FORMAT_INVALID,
-        _R.RETAIN_NOT_SUPPORTED,
-        _R.QOS_NOT_SUPPORTED,
-        _R.USE_ANOTHER_SERVER,
-        _R.SERVER_MOVED,
-        _R.CONNECTION_RATE_EXCEEDED,
-    )
-)
-_SUBACK_CODES: Final = frozenset(
-    code.value
-    for code in (
-        _R.SUCCESS,
-        _R.GRANTED_QOS_1,
-        _R.GRANTED_QOS_2,
-        _R.UNSPECIFIED_ERROR,
-        _R.IMPLEMENTATION_SPECIFIC_ERROR,
-        _R.NOT_AUTHORIZED,
-        _R.TOPIC_FILTER_INVALID,
-        _R.PACKET_IDENTIFIER_IN_USE,
-        _R.QUOTA_EXCEEDED,
-        _R.SHARED_SUBSCRIPTIONS_NOT_SUPPORTED,
-        _R.SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED,
-        _R.WILDCARD_SUBSCRIPTIONS_NOT_SUPPORTED,
-    )
-)
-_SUBACK_CODES_V3: Final = frozenset((0, 1, 2, codes.SUBSCRIPTION_REFUSED_V3))  # v3 [MQTT-3.9.3-2]
-_UNSUBACK_CODES: Final = frozenset(
-    code.value
-    for code in (
-        _R.SUCCESS,
-        _R.NO_SUBSCRIPTION_EXISTED,
-        _R.UNSPECIFIED_ERROR,
-        _R.IMPLEMENTATION_SPECIFIC_ERROR,
-        _R.NOT_AUTHORIZED,
-        _R.TOPIC_FILTER_INVALID,
-        _R.PACKET_IDENTIFIER_IN_USE,
-    )
-)
-_DISCONNECT_CODES: Final = frozenset(
-    code.value
-    for code in ReasonCode
-    if code
-    not in (
-        _R.GRANTED_QOS_1,
-        _R.GRANTED_QOS_2,
-        _R.NO_MATCHING_SUBSCRIBERS,
-        _R.NO_SUBSCRIPTION_EXISTED,
-        _R.CONTINUE_AUTHENTICATION,
-        _R.RE_AUTHENTICATE,
-        _R.UNSUPPORTED_PROTOCOL_VERSION,
-        _R.CLIENT_IDENTIFIER_NOT_VALID,
-        _R.BAD_USER_NAME_OR_PASSWORD,
-        _R.SERVER_UNAVAILABLE,
-        _R.BANNED,
-        _R.PACKET_IDENTIFIER_IN_USE,
-        _R.PACKET_IDENTIFIER_NOT_FOUND,
-    )
-)
-_AUTH_CODES: Final = frozenset((_R.SUCCESS.value, _R.CONTINUE_AUTHENTICATION.value, _R.RE_AUTHENTICATE.value))
 
 # Topic names that were read before: their bytes -> the checked text. One look-up takes the
 # place of decoding, checking and hashing the same few names again with every message.
@@ -416,10 +330,12 @@ def _connect_body(reader: Reader, version: int) -> Connect:
     will = _will(reader, version, flags)
     user_name: str | None = None
     password: bytes | None = None
-    if flags & 0x80:  # [MQTT-3.1.2-17]
+    # In MQTT 3.1 the remaining length takes precedence over these flags (its section 3.1): they may be missing.
+    may_be_missing = version == MQTT_3_1
+    if flags & 0x80 and (reader.has_more or not may_be_missing):  # [MQTT-3.1.2-17]
         user_name = reader.string("user name")
-    if flags & 0x40:  # [MQTT-3.1.2-19]
-        if user_name is None and version != MQTT_5:
+    if flags & 0x40 and (reader.has_more or not may_be_missing):  # [MQTT-3.1.2-19]
+        if not flags & 0x80 and version != MQTT_5:
             raise malformed("CONNECT with a password but no user name v3 [MQTT-3.1.2-22]")
         password = reader.binary("password")
     return Connect(
@@ -461,11 +377,11 @@ def _connack(reader: Reader, version: int) -> ConnAck:
         raise malformed("CONNACK with reserved flags set [MQTT-3.2.2-1]")
     reason_code = reader.byte("reason code")
     properties: Properties | None = None
-    if version == MQTT_5:
-        _check_code(reason_code, _CONNACK_CODES, "CONNACK")
-        if reader.has_more:  # a server that refuses our version answers in an older one's words
+    if version == MQTT_5 and (reader.has_more or reason_code == 0 or reason_code >= 0x80):
+        _check_code(reason_code, CONNACK_CODES, "CONNACK")
+        if reader.has_more:
             properties = decode_properties(reader, codes.CONNACK)
-    elif reason_code > 5:
+    elif reason_code > 5:  # also from a server that does not speak v5 and says so in its own words
         raise malformed(f"CONNACK with return code {reason_code}, expected 0 to 5 (v3 section 3.2.2.3)")
     return ConnAck(reason_code, session_present=flags == 1, properties=properties)
 
@@ -475,7 +391,7 @@ def _acknowledgement(packet_type: int, reader: Reader, version: int) -> Packet:
     reason_code = 0
     properties: Properties | None = None
     if version == MQTT_5 and reader.has_more:  # both may be left out (section 3.4.2.1)
-        allowed = _PUBACK_CODES if packet_type in (codes.PUBACK, codes.PUBREC) else _PUBREL_CODES
+        allowed = PUBACK_CODES if packet_type in (codes.PUBACK, codes.PUBREC) else PUBREL_CODES
         reason_code = _check_code(reader.byte("reason code"), allowed, "acknowledgement")
         if reader.has_more:
             properties = decode_properties(reader, packet_type)
@@ -527,7 +443,7 @@ def _subscribe(reader: Reader, version: int) -> Subscribe:
 def _suback(reader: Reader, version: int) -> SubAck:
     packet_id = _packet_id(reader, "SUBACK")
     properties = decode_properties(reader, codes.SUBACK) if version == MQTT_5 else None
-    allowed = _SUBACK_CODES if version == MQTT_5 else _SUBACK_CODES_V3
+    allowed = SUBACK_CODES if version == MQTT_5 else SUBACK_CODES_V3
     reason_codes = [_check_code(byte, allowed, "SUBACK") for byte in reader.rest()]
     if not reason_codes:
         raise malformed("SUBACK without a reason code [MQTT-3.8.4-6]")
@@ -550,7 +466,7 @@ def _unsuback(reader: Reader, version: int) -> UnsubAck:
     if version != MQTT_5:
         return UnsubAck(packet_id)
     properties = decode_properties(reader, codes.UNSUBACK)
-    reason_codes = [_check_code(byte, _UNSUBACK_CODES, "UNSUBACK") for byte in reader.rest()]
+    reason_codes = [_check_code(byte, UNSUBACK_CODES, "UNSUBACK") for byte in reader.rest()]
     if not reason_codes:
         raise malformed("UNSUBACK without a reason code (section 3.11.3)")
     return UnsubAck(packet_id, reason_codes, properties)
@@ -559,7 +475,7 @@ def _unsuback(reader: Reader, version: int) -> UnsubAck:
 def _disconnect(reader: Reader, version: int) -> Disconnect:
     if version != MQTT_5 or not reader.has_more:  # left out: normal disconnection (section 3.14.2.1)
         return Disconnect()
-    reason_code = _check_code(reader.byte("reason code"), _DISCONNECT_CODES, "DISCONNECT")
+    reason_code = _check_code(reader.byte("reason code"), DISCONNECT_CODES, "DISCONNECT")
     properties = decode_properties(reader, codes.DISCONNECT) if reader.has_more else None
     return Disconnect(reason_code, properties)
 
@@ -567,6 +483,6 @@ def _disconnect(reader: Reader, version: int) -> Disconnect:
 def _auth(reader: Reader) -> Auth:
     if not reader.has_more:  # left out: success (section 3.15.2.1)
         return Auth()
-    reason_code = _check_code(reader.byte("reason code"), _AUTH_CODES, "AUTH")
+    reason_code = _check_code(reader.byte("reason code"), AUTH_CODES, "AUTH")
     properties = decode_properties(reader, codes.AUTH) if reader.has_more else None
     return Auth(reason_code, properties)

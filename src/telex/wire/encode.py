@@ -7,7 +7,7 @@ say with ``ValueError``: that is the caller's slip, not the peer's.
 from typing import Final
 
 from telex import codes, topics
-from telex.codes import MAX_REMAINING_LENGTH, MQTT_3_1, MQTT_5
+from telex.codes import MAX_REMAINING_LENGTH, MQTT_3_1, MQTT_3_1_1, MQTT_5
 from telex.wire.data import (
     ONE_BYTE,
     encode_binary,
@@ -34,7 +34,18 @@ from telex.wire.packets import (
     UnsubAck,
     Unsubscribe,
 )
-from telex.wire.properties import encode_properties
+from telex.wire.properties import WILL, encode_properties
+from telex.wire.reasons import (
+    AUTH_CODES,
+    CONNACK_CODES,
+    CONNACK_CODES_V3,
+    DISCONNECT_CODES,
+    PUBACK_CODES,
+    PUBREL_CODES,
+    SUBACK_CODES,
+    SUBACK_CODES_V3,
+    UNSUBACK_CODES,
+)
 
 PINGREQ_BYTES: Final = b"\xc0\x00"
 PINGRESP_BYTES: Final = b"\xd0\x00"
@@ -66,29 +77,33 @@ def encode(packet: Packet, version: int) -> bytes:
     if isinstance(packet, Subscribe):
         return _subscribe(packet, version)
     if isinstance(packet, SubAck):
-        reason_codes = b"".join([ONE_BYTE[code] for code in packet.reason_codes])
-        return _framed(codes.SUBACK << 4, _numbered(packet.packet_id, packet, version) + reason_codes)
+        allowed = SUBACK_CODES if version == MQTT_5 else SUBACK_CODES_V3
+        body = _numbered(codes.SUBACK, packet, version) + _reasons(packet.reason_codes, allowed, "SUBACK")
+        return _framed(codes.SUBACK << 4, body)
     if isinstance(packet, Unsubscribe):
+        if not packet.topic_filters:
+            raise ValueError("UNSUBSCRIBE needs a topic filter [MQTT-3.10.3-2]")
         filters = b"".join([encode_string(each, "topic filter") for each in packet.topic_filters])
-        return _framed(codes.UNSUBSCRIBE << 4 | 2, _numbered(packet.packet_id, packet, version) + filters)
+        return _framed(codes.UNSUBSCRIBE << 4 | 2, _numbered(codes.UNSUBSCRIBE, packet, version) + filters)
     if isinstance(packet, UnsubAck):
-        body = _numbered(packet.packet_id, packet, version)
+        body = _numbered(codes.UNSUBACK, packet, version)
         if version == MQTT_5:
-            body += b"".join([ONE_BYTE[code] for code in packet.reason_codes])
+            body += _reasons(packet.reason_codes, UNSUBACK_CODES, "UNSUBACK")
         return _framed(codes.UNSUBACK << 4, body)
     if isinstance(packet, Connect):
         return _connect(packet)
     if isinstance(packet, ConnAck):
-        body = ONE_BYTE[packet.session_present] + ONE_BYTE[packet.reason_code]
+        allowed = CONNACK_CODES if version == MQTT_5 else CONNACK_CODES_V3
+        body = ONE_BYTE[packet.session_present] + _reason(packet.reason_code, allowed, "CONNACK")
         if version == MQTT_5:
-            body += encode_properties(packet.properties)
+            body += encode_properties(packet.properties, codes.CONNACK)
         return _framed(codes.CONNACK << 4, body)
     if isinstance(packet, Disconnect):
         if version != MQTT_5:
             return b"\xe0\x00"
-        return _reason_only(codes.DISCONNECT << 4, packet)
+        return _reason_only(codes.DISCONNECT, packet, DISCONNECT_CODES)
     if isinstance(packet, Auth) and version == MQTT_5:
-        return _reason_only(codes.AUTH << 4, packet)
+        return _reason_only(codes.AUTH, packet, AUTH_CODES)
     raise TypeError(f"{type(packet).__name__} is no packet of protocol version {version}")
 
 
@@ -128,9 +143,21 @@ def _packet_id(packet_id: int) -> bytes:
     return encode_two(packet_id, "packet id")
 
 
-def _numbered(packet_id: int, packet: Subscribe | SubAck | Unsubscribe | UnsubAck, version: int) -> bytes:
-    start = _packet_id(packet_id)
-    return start + encode_properties(packet.properties) if version == MQTT_5 else start
+def _numbered(packet_type: int, packet: Subscribe | SubAck | Unsubscribe | UnsubAck, version: int) -> bytes:
+    start = _packet_id(packet.packet_id)
+    return start + encode_properties(packet.properties, packet_type) if version == MQTT_5 else start
+
+
+def _reason(reason_code: int, allowed: frozenset[int], what: str) -> bytes:
+    if reason_code not in allowed:
+        raise ValueError(f"{what} may not carry reason code {reason_code} (section 2.4)")
+    return ONE_BYTE[reason_code]
+
+
+def _reasons(reason_codes: list[int], allowed: frozenset[int], what: str) -> bytes:
+    if not reason_codes:
+        raise ValueError(f"{what} needs a reason code for each topic filter [MQTT-3.8.4-6]")
+    return b"".join([_reason(each, allowed, what) for each in reason_codes])
 
 
 def _publish(packet: Publish, version: int) -> bytes:
@@ -141,10 +168,12 @@ def _publish(packet: Publish, version: int) -> bytes:
         topics.check_name(packet.topic)
     elif version != MQTT_5 or packet.properties is None or packet.properties.topic_alias is None:
         raise ValueError("a PUBLISH needs a topic name, or in v5 a topic alias")
+    if packet.dup and qos == 0:
+        raise ValueError("a PUBLISH of QoS 0 is never sent again [MQTT-3.3.1-2]")
     first = codes.PUBLISH << 4 | packet.dup << 3 | qos << 1 | packet.retain
     between = _packet_id(packet.packet_id) if qos > 0 else b""
     if version == MQTT_5:
-        between += encode_properties(packet.properties)
+        between += encode_properties(packet.properties, codes.PUBLISH)
     head = publish_head(first, packet.topic.encode(), len(between) + len(packet.payload))
     return head + between + packet.payload
 
@@ -160,24 +189,27 @@ def _acknowledgement(packet: Acknowledgement, version: int) -> bytes:
         first = PUBCOMP_FIRST
     body = _packet_id(packet.packet_id)
     if version == MQTT_5 and (packet.reason_code != 0 or packet.properties is not None):
-        body += ONE_BYTE[packet.reason_code]
+        allowed = PUBACK_CODES if first in (PUBACK_FIRST, PUBREC_FIRST) else PUBREL_CODES
+        body += _reason(packet.reason_code, allowed, type(packet).__name__)
         if packet.properties is not None:
-            body += encode_properties(packet.properties)
+            body += encode_properties(packet.properties, first >> 4)
     return _framed(first, body)
 
 
-def _reason_only(first: int, packet: Disconnect | Auth) -> bytes:
+def _reason_only(packet_type: int, packet: Disconnect | Auth, allowed: frozenset[int]) -> bytes:
     if packet.reason_code == 0 and packet.properties is None:
-        return _framed(first, b"")
-    body = ONE_BYTE[packet.reason_code]
+        return _framed(packet_type << 4, b"")
+    body = _reason(packet.reason_code, allowed, type(packet).__name__)
     if packet.properties is not None:
-        body += encode_properties(packet.properties)
-    return _framed(first, body)
+        body += encode_properties(packet.properties, packet_type)
+    return _framed(packet_type << 4, body)
 
 
 def _subscribe(packet: Subscribe, version: int) -> bytes:
+    if not packet.requests:
+        raise ValueError("SUBSCRIBE needs a topic filter [MQTT-3.8.3-2]")
     requests = b"".join([_subscription_request(request, version) for request in packet.requests])
-    return _framed(codes.SUBSCRIBE << 4 | 2, _numbered(packet.packet_id, packet, version) + requests)
+    return _framed(codes.SUBSCRIBE << 4 | 2, _numbered(codes.SUBSCRIBE, packet, version) + requests)
 
 
 def _subscription_request(request: SubscriptionRequest, version: int) -> bytes:
@@ -191,6 +223,8 @@ def _subscription_request(request: SubscriptionRequest, version: int) -> bytes:
 
 def _connect(packet: Connect) -> bytes:
     version = packet.version
+    if version not in (MQTT_3_1, MQTT_3_1_1, MQTT_5):
+        raise ValueError(f"protocol version {version}, expected 3, 4 or 5")
     flags = packet.clean_start << 1
     parts = [
         encode_string("MQIsdp" if version == MQTT_3_1 else "MQTT", "protocol name"),
@@ -199,7 +233,7 @@ def _connect(packet: Connect) -> bytes:
         encode_two(packet.keep_alive, "keep alive"),
     ]
     if version == MQTT_5:
-        parts.append(encode_properties(packet.properties))
+        parts.append(encode_properties(packet.properties, codes.CONNECT))
     parts.append(encode_string(packet.client_id, "client id"))
     will = packet.will
     if will is not None:
@@ -208,7 +242,7 @@ def _connect(packet: Connect) -> bytes:
             raise ValueError(f"will QoS {will.qos}, expected 0, 1 or 2")
         flags |= 0x04 | will.qos << 3 | will.retain << 5
         if version == MQTT_5:
-            parts.append(encode_properties(will.properties))
+            parts.append(encode_properties(will.properties, WILL))
         parts.append(encode_string(will.topic, "will topic"))
         parts.append(encode_binary(will.payload, "will payload"))
     if packet.user_name is not None:

@@ -6,7 +6,7 @@ have. Knows nothing of what they are for.
 
 from typing import Final
 
-from telex import codes
+from telex import codes, topics
 from telex.codes import PropertyId, ReasonCode
 from telex.errors import ProtocolError
 from telex.wire.data import (
@@ -220,8 +220,7 @@ def decode_properties(reader: Reader, packet_type: int) -> Properties | None:
         if rule is None:
             raise malformed(f"property 0x{identifier:02X} does not exist (section 2.2.2.2)")
         if packet_type not in rule.packets:
-            where = "a will" if packet_type == WILL else f"packet type {packet_type}"
-            raise malformed(f"property {rule.name} is not allowed in {where} (section 2.2.2.2)")
+            raise malformed(f"property {rule.name} is not allowed in {_carrier(packet_type)} (section 2.2.2.2)")
         if rule.kind == _PAIR:
             pairs.append((fields.string("user property name"), fields.string("user property value")))
             continue
@@ -257,28 +256,39 @@ def _decode_number(fields: Reader, rule: Rule) -> int:
     return value
 
 
-def encode_properties(properties: Properties | None) -> bytes:
+def encode_properties(properties: Properties | None, packet_type: int) -> bytes:
     """The property length and the properties, in the order of their identifiers.
 
-    None is a length of zero [MQTT-2.2.2-1].
+    None is a length of zero [MQTT-2.2.2-1]. ``packet_type`` is the packet that
+    carries them, or ``WILL``.
 
     Raises:
-        ValueError: a value does not fit its data type.
+        ValueError: a value does not fit its data type, or a property its packet.
     """
     if properties is None:
         return b"\0"
-    body = encode_property_list(properties)
+    body = encode_property_list(properties, packet_type)
     return encode_variable(len(body), "property length") + body
 
 
-def encode_property_list(properties: Properties) -> bytes:
+def encode_property_list(properties: Properties, packet_type: int) -> bytes:
     """The properties without their length, so that others can be put beside them."""
     parts: list[bytes] = []
     for identifier, rule in RULES.items():
         value = getattr(properties, rule.name)
-        if value is not None:
+        if value is not None and value != ():
+            if packet_type not in rule.packets:
+                raise ValueError(f"property {rule.name} is not allowed in {_carrier(packet_type)} (section 2.2.2.2)")
             _encode_property(parts, ONE_BYTE[identifier], rule, value)
+    if packet_type == codes.SUBSCRIBE and len(properties.subscription_identifiers) > 1:
+        raise ValueError("SUBSCRIBE carries one subscription identifier (section 3.8.2.1.2)")
+    if properties.response_topic is not None:
+        topics.check_name(properties.response_topic)  # [MQTT-3.3.2-14]
     return b"".join(parts)
+
+
+def _carrier(packet_type: int) -> str:
+    return "a will" if packet_type == WILL else f"packet type {packet_type}"
 
 
 def _encode_property(parts: list[bytes], identifier: bytes, rule: Rule, value: object) -> None:
