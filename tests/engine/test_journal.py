@@ -1,4 +1,4 @@
-"""What is written down for the day after a crash, and which answers wait for it (DESIGN.md, Promises).
+"""What is written down for the day after a crash, and which answers wait for it (ARCHITECTURE.md, Four rules).
 
 The two laws: what was acknowledged is on disk, and who replays the records has
 the same sessions and retained messages again.
@@ -425,13 +425,13 @@ def test_a_qos2_publish_waits_for_its_id(slow: World) -> None:
     assert committed(slow, sub) == [Publish("a", b"x", 2, packet_id=1)]
 
 
-def test_qos0_does_not_wait(slow: World) -> None:  # DESIGN.md: persistence costs a QoS 0 message nothing
+def test_qos0_does_not_wait(slow: World) -> None:  # ARCHITECTURE.md, Seams
     sub = slow.client("sub").subscribes("a")
     slow.client("pub").sends(Publish("a", b"x", retain=True), Publish("a", b"y"))
     assert sub.payloads == [b"x", b"y"]
 
 
-def test_who_promises_nothing_waits_for_nothing(slow: World) -> None:  # DESIGN.md
+def test_who_promises_nothing_waits_for_nothing(slow: World) -> None:  # ARCHITECTURE.md
     sub = slow.client("sub").subscribes("a", qos=1)
     pub = slow.client("pub").publishes("a", b"x", qos=1).publishes("a", b"y", qos=2)
     assert sub.payloads == [b"x", b"y"]
@@ -452,7 +452,7 @@ def test_the_last_words_wait_too(slow: World) -> None:  # pain 1
     assert not pub.is_connected
 
 
-def test_one_commit_serves_everybody(slow: World) -> None:  # DESIGN.md: a loop turn is a commit
+def test_one_commit_serves_everybody(slow: World) -> None:  # ARCHITECTURE.md: a loop turn is a commit
     pubs = [slow.client(f"p{number}", version=4) for number in range(5)]
     for pub in pubs:
         pub.sends(Publish("a", b"x", 1, retain=True, packet_id=7))
@@ -548,7 +548,7 @@ def assert_replayed(engine: Engine, ledger: Ledger, now: float) -> None:
         everything = {each.number: (each.message, each.first, each.extra) for each in (*in_flight.values(), *waiting)}
         assert known.messages == everything
         assert sorted(each.number for each in waiting) == [each.number for each in waiting]
-        assert known.owned == session.receiver.owned
+        assert known.owned == set(session.receiver.owned)
     alive = {topic: message for topic, message in retained.items() if not message.is_expired(now)}
     assert alive == {
         message.topic: message for each in ("#", "$SYS/#") for message in engine.retained.matching(each, now)

@@ -378,3 +378,14 @@ def payload_of_a_packet_of(size: int, qos: int) -> bytes:
         if len(encode(packet, 5)) == size:
             return packet.payload
     raise AssertionError(f"no PUBLISH is {size} bytes long")
+
+
+def test_who_asks_on_without_reading_the_answers_is_sent_away() -> None:  # memory is bounded for each client
+    world = World(Options(max_outbox_bytes=100))
+    client = world.client("c")
+    client.freezes()
+    for _ in range(200):
+        client.sends(PingReq())
+    client.thaws()
+    assert len(client.got) <= 100 + len("\x20\0\0\0")
+    assert not client.is_connected

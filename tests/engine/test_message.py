@@ -50,7 +50,7 @@ def test_properties_of_any_length_are_framed_right(size: int) -> None:  # sectio
         assert (packet.topic, packet.payload, packet.properties) == ("a", b"payload", said)
 
 
-def test_an_encoding_is_made_once_for_alike_receivers() -> None:  # DESIGN.md: encoded at most once
+def test_an_encoding_is_made_once_for_alike_receivers() -> None:  # ARCHITECTURE.md: encoded at most once
     message = Message("a", b"x", 1)
     for version in (4, 5):
         first = message.encoding(version, PUBLISH_FIRST | 2, b"", 0.0)
@@ -109,7 +109,7 @@ def test_a_message_knows_when_it_has_expired(now: float, is_expired: bool) -> No
 
 
 @pytest.mark.parametrize("version", [4, 5])
-def test_the_bytes_that_a_message_came_in_are_sent_on(version: int) -> None:  # DESIGN.md: encoded at most once
+def test_the_bytes_that_a_message_came_in_are_sent_on(version: int) -> None:  # ARCHITECTURE.md: encoded at most once
     frame = encode(Publish("a", b"x"), version)
     message = Message("a", b"x")
     message.came_as(frame, version)

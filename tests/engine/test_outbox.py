@@ -20,6 +20,13 @@ def outbox_of(version: int = 5, *, max_bytes: int = 1_000) -> Outbox:
     return outbox
 
 
+def publish_numbered(outbox: Outbox, message: Message, first: int, packet_id: int) -> None:
+    """As a session does it."""
+    encoding = outbox.encoding(message, first, b"", 0.0)
+    assert encoding is not None
+    outbox.publish_numbered(message, encoding, packet_id)
+
+
 def read(data: bytes, version: int = 5) -> list[Packet]:
     """The packets that bytes are."""
     decoder = Decoder(version=version)
@@ -30,7 +37,7 @@ def read(data: bytes, version: int = 5) -> list[Packet]:
     return packets
 
 
-def test_it_is_ready_once_however_much_there_is() -> None:  # DESIGN.md: a loop turn is a write
+def test_it_is_ready_once_however_much_there_is() -> None:  # ARCHITECTURE.md: a loop turn is a write
     outbox = outbox_of()
     assert outbox.ready == []
     for _ in range(3):
@@ -45,7 +52,7 @@ def test_it_is_ready_again_after_it_was_emptied() -> None:  # outbox.py
     outbox.append(PINGRESP_BYTES)
     outbox.take()
     outbox.ready.clear()
-    outbox.publish_numbered(Message("a", b"x", 1), PUBLISH | 2, b"", 7, 0.0)
+    publish_numbered(outbox, Message("a", b"x", 1), PUBLISH | 2, 7)
     assert outbox.ready == [outbox]
 
 
@@ -78,9 +85,18 @@ def test_qos0_is_dropped_when_too_much_waits() -> None:  # pain 9
 def test_what_is_no_qos0_is_never_dropped() -> None:  # [MQTT-4.3.2-2]: the session bounds it
     outbox = outbox_of(max_bytes=1)
     for number in range(1, 10):
-        outbox.publish_numbered(Message("a", b"x", 1), PUBLISH | 2, b"", number, 0.0)
+        publish_numbered(outbox, Message("a", b"x", 1), PUBLISH | 2, number)
+    assert len(read(outbox.take())) == 9
+
+
+def test_who_asks_on_without_reading_the_answers_is_trouble() -> None:  # memory is bounded for each client
+    outbox = outbox_of(max_bytes=10)
+    for _ in range(11):
         outbox.append(PINGRESP_BYTES)
-    assert len(read(outbox.take())) == 18
+    assert outbox.trouble == ""
+    outbox.append(PINGRESP_BYTES)
+    assert outbox.trouble == "22 bytes wait for it, and it asks for more without reading them"
+    assert outbox.size == 22
 
 
 def test_nothing_is_added_when_it_closes() -> None:  # [MQTT-3.14.4-1]
@@ -88,7 +104,7 @@ def test_nothing_is_added_when_it_closes() -> None:  # [MQTT-3.14.4-1]
     outbox.append(PINGRESP_BYTES)
     outbox.close()
     outbox.append(PINGRESP_BYTES)
-    outbox.publish_numbered(Message("a", b"x", 1), PUBLISH | 2, b"", 1, 0.0)
+    publish_numbered(outbox, Message("a", b"x", 1), PUBLISH | 2, 1)
     assert not outbox.publish(Message("a"), PUBLISH, b"", 0.0)
     assert read(outbox.take()) == [PingResp()]
     assert outbox.is_closing
@@ -107,7 +123,7 @@ def test_a_message_leaves_in_the_words_of_the_version(version: int) -> None:  # 
     outbox = outbox_of(version)
     message = Message("a", b"x", 2, False, Properties(content_type="text"))
     outbox.publish(message, PUBLISH, b"", 0.0)
-    outbox.publish_numbered(message, PUBLISH | 4, b"", 0x1234, 0.0)
+    publish_numbered(outbox, message, PUBLISH | 4, 0x1234)
     said = Properties(content_type="text") if version == 5 else None
     assert read(outbox.take(), version) == [
         Publish("a", b"x", properties=said),
@@ -115,7 +131,7 @@ def test_a_message_leaves_in_the_words_of_the_version(version: int) -> None:  # 
     ]
 
 
-def test_receivers_get_the_same_bytes_object() -> None:  # DESIGN.md: a message is encoded at most once
+def test_receivers_get_the_same_bytes_object() -> None:  # ARCHITECTURE.md: a message is encoded at most once
     message = Message("a", b"x" * 100)
     outboxes = [outbox_of(version) for version in (4, 4, 4, 5, 5, 5)]
     for outbox in outboxes:
@@ -138,13 +154,16 @@ def test_it_knows_what_fits(size: int) -> None:  # [MQTT-3.1.2-24]
     outbox = outbox_of()
     outbox.maximum_packet_size = 18
     message = Message("a", b"x" * (size - 8), 1)
-    assert outbox.fits(message, PUBLISH | 2, b"", 0.0) == (size <= 18)
-    outbox.publish_numbered(message, PUBLISH | 2, b"", 1, 0.0)
-    assert outbox.size == size
+    encoding = outbox.encoding(message, PUBLISH | 2, b"", 0.0)
+    if size > 18:
+        assert encoding is None
+    else:
+        assert encoding is not None
+        assert encoding.size == size
 
 
 def test_everything_fits_a_client_that_named_no_limit() -> None:  # section 3.1.2.11.4
-    assert outbox_of().fits(Message("a", b"x" * 1_000_000, 1), PUBLISH | 2, b"", 0.0)
+    assert outbox_of().encoding(Message("a", b"x" * 1_000_000, 1), PUBLISH | 2, b"", 0.0) is not None
 
 
 def test_aliases_begin_when_the_client_takes_them() -> None:  # [MQTT-3.1.2-27]
@@ -179,6 +198,6 @@ def test_a_repeat_has_its_topic_in_full() -> None:  # L1
     outbox = outbox_of()
     outbox.alias_maximum = 5
     message = Message("a", b"x", 1)
-    outbox.publish_numbered(message, PUBLISH | 2, b"", 1, 0.0)
-    outbox.publish_numbered(message, PUBLISH | 2 | 8, b"", 1, 0.0)
+    publish_numbered(outbox, message, PUBLISH | 2, 1)
+    publish_numbered(outbox, message, PUBLISH | 2 | 8, 1)
     assert [packet.topic for packet in read(outbox.take()) if isinstance(packet, Publish)] == ["a", "a"]

@@ -26,7 +26,7 @@ def test_the_subscriber_shows_the_values_of_the_publisher(broker: Server, topic:
             assert 20 <= float(value) <= 30
             publisher.terminate()
             assert publisher.stdout is not None
-            assert f"published {value}" in publisher.stdout.read()
+            assert f"publishing {value}" in publisher.stdout.read()
 
 
 def test_one_level_is_one_level(broker: Server) -> None:  # [MQTT-4.7.1-2]

@@ -73,6 +73,7 @@ class Connection(Client):
         self.last_received = now  # when the last whole packet came
         self.is_closed = False
         self._is_receiving = False
+        self._may_keep = False  # CONNECT asked for a session that outlives the connection
         self._aliases: dict[int, str] | None = None  # topic aliases of the client
         engine.stats.sockets_opened += 1
         engine.stats.sockets_open += 1
@@ -96,7 +97,9 @@ class Connection(Client):
     def on_due(self, now: float) -> None:
         """The time for CONNECT or for the next packet is over, unless one came meanwhile."""
         if self.session is None:
-            self._end("no CONNECT came in time" if self.connect is None else "login took too long", now=now)
+            reason = "no CONNECT came in time" if self.connect is None else "login took too long"
+            self.engine.observer.refused("" if self.connect is None else self.connect.client_id, self.address, reason)
+            self._end(reason, now=now)
         elif now - self.last_received >= self.keep_alive * 1.5:  # [MQTT-3.1.2-22]
             self.disconnect(
                 ReasonCode.KEEP_ALIVE_TIMEOUT, f"nothing came for one and a half times {self.keep_alive} s", now
@@ -122,6 +125,8 @@ class Connection(Client):
                 self.last_received = now
                 self.engine.stats.packets_received += 1
                 self._handle(packet, now)
+                if self.outbox.trouble:
+                    raise ProtocolError(ReasonCode.PACKET_TOO_LARGE, self.outbox.trouble)
         except ProtocolError as error:
             self._fail(error, now)
         self._is_receiving = False
@@ -167,7 +172,10 @@ class Connection(Client):
     def _fail(self, error: ProtocolError, now: float) -> None:
         """The client broke a rule: the one place where that becomes a packet (section 4.13)."""
         if self.session is not None:
-            self.disconnect(error.reason_code, str(error), now)
+            reason_code = error.reason_code
+            if reason_code == ReasonCode.UNSUPPORTED_PROTOCOL_VERSION:  # of a second CONNECT [MQTT-3.1.0-2]
+                reason_code = ReasonCode.PROTOCOL_ERROR
+            self.disconnect(reason_code, str(error), now)
         elif error.reason_code == ReasonCode.UNSUPPORTED_PROTOCOL_VERSION:
             self.version = self.decoder.version
             self.refuse(error.reason_code, str(error), now)  # v3 [MQTT-3.1.2-2]
@@ -248,6 +256,12 @@ class Connection(Client):
         self.keep_alive = packet.keep_alive
         wished_expiry = _wished_expiry(packet)
         expiry = min(wished_expiry, options.maximum_session_expiry)
+        self._may_keep = wished_expiry > 0
+        properties = self._limits(packet, client_id, expiry if expiry != wished_expiry else None)
+        if len(encode(ConnAck(properties=properties), packet.version)) > outbox.maximum_packet_size:
+            self.connect = packet
+            self.refuse(ReasonCode.PACKET_TOO_LARGE, f"it takes {outbox.maximum_packet_size} bytes at most", now)
+            return
         session, is_present = self.engine.open_session(
             client_id,
             self,
@@ -260,11 +274,11 @@ class Connection(Client):
             now=now,
         )
         self.session = session
-        properties = self._limits(packet, client_id, expiry if expiry != wished_expiry else None)
         # v3.1 has no session present flag, its byte is reserved.
         is_present = is_present and packet.version != MQTT_3_1
         self._promise(encode(ConnAck(session_present=is_present, properties=properties), packet.version))
         self.engine.deadlines.drop(self)
+        self.last_received = now  # the client is not to blame for the time that its login took
         if self.keep_alive:
             self._watch_keep_alive()
         self.engine.observer.connected(client_id, self.address, packet)
@@ -450,7 +464,7 @@ class Connection(Client):
     def _on_disconnect(self, session: Session, packet: Disconnect, now: float) -> None:
         if packet.properties is not None and packet.properties.session_expiry_interval is not None:
             expiry = packet.properties.session_expiry_interval
-            if expiry > 0 and not session.is_kept:
+            if expiry > 0 and not self._may_keep:
                 raise ProtocolError(
                     ReasonCode.PROTOCOL_ERROR,
                     "DISCONNECT may not keep a session that was not kept (section 3.14.2.2.2)",

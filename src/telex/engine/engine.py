@@ -125,7 +125,7 @@ class Engine:
         if will is not None and will.properties is not None:
             session.will_delay = will.properties.will_delay_interval or 0
         session.permissions = permissions
-        session.opened(client, outbox, receive_maximum, now)
+        session.opened(client, outbox, receive_maximum)
         self.change_expiry(session, expiry_interval)
         self.stats.clients_connected += 1
         self.stats.connections_opened += 1
@@ -141,6 +141,7 @@ class Engine:
             self.journal.append(records.SessionKept(session.client_id, expiry_interval))
         elif was_kept:
             self.journal.append(records.SessionEnded(session.client_id))
+            session.forget_records()
 
     def close_session(self, session: Session, *, with_will: bool, now: float) -> None:
         """A session's connection is over. Without ``with_will`` its will is forgotten [MQTT-3.14.4-3]."""
@@ -199,6 +200,8 @@ class Engine:
     def _deliver_to_another(self, outgoing: Outgoing, now: float) -> None:
         """Give a message of a session that ended to another member of its group (H1)."""
         assert outgoing.shared is not None  # only such messages are asked for
+        if outgoing.message.is_expired(now):
+            return
         group = self.subscriptions.group_of(outgoing.shared)
         member = None if group is None else group.choose(outgoing.message.qos)
         if member is not None:
@@ -212,6 +215,8 @@ class Engine:
         ``publisher`` is the session that it came from, None for the broker itself.
         """
         if message.retain and self.options.retain_available:
+            if publisher is not None:
+                message.publisher_id = publisher.client_id
             self._retain(message)
         route = self.subscriptions.route(message.topic)
         if route.no_local:
@@ -289,5 +294,8 @@ class Engine:
 
     def send_retained(self, subscription: Subscription, now: float) -> None:
         """Send a subscription the retained messages that it matches [MQTT-3.3.1-9]."""
-        for message in self.retained.matching(subscription.topic_filter, now):
-            subscription.session.deliver_retained(message, subscription, now)
+        messages = self.retained.matching(subscription.topic_filter, now)
+        session = subscription.session
+        for message in messages:
+            if not (subscription.no_local and message.publisher_id == session.client_id):  # [MQTT-3.8.3-3]
+                session.deliver_retained(message, subscription, len(messages), now)

@@ -7,6 +7,7 @@ many receive it. Knows nobody who sends or receives it.
 import math
 from typing import Final
 
+from telex import codes
 from telex.codes import MQTT_5, PropertyId
 from telex.wire.data import ONE_BYTE, encode_variable
 from telex.wire.encode import publish_head
@@ -40,6 +41,7 @@ class Message:
     """
 
     # Defaults here and not in __init__: most messages never need these, and so they cost nothing.
+    publisher_id = ""  # client id of who published a retained message; empty if it was the broker itself
     _topic_bytes = b""
     _plain_v3 = b""  # whole PUBLISH packets of QoS 0, not retained, for who adds nothing of its own
     _plain_v5 = b""
@@ -134,7 +136,7 @@ class Message:
     def _listed_properties(self, now: float) -> bytes:
         listed = self._property_list
         if listed is None:
-            listed = b"" if self.properties is None else encode_property_list(self.properties)
+            listed = b"" if self.properties is None else encode_property_list(self.properties, codes.PUBLISH)
             self._property_list = listed
         if self.expires_at is None:
             return listed

@@ -32,6 +32,7 @@ class Outbox:
         self.frames: list[bytes] = []
         self.size = 0  # bytes in frames
         self.after = 0  # the position in the journal that must be committed before the frames may leave
+        self.trouble = ""  # why this client cannot be served any longer
         self.is_closing = False  # nothing is added any more; when all has left, the connection closes
         self.version = 0  # of the protocol; 0 before CONNECT
         self.maximum_packet_size = codes.MAX_PACKET_BYTES  # that the client takes
@@ -39,8 +40,19 @@ class Outbox:
         self._aliases: dict[str, bytes] = {}  # topic -> its alias as an encoded property
 
     def append(self, frame: bytes) -> None:
-        """Add one packet that is not a PUBLISH."""
+        """Add one packet that is not a PUBLISH.
+
+        It cannot be left out as a PUBLISH can: if the client takes no packet of
+        that size [MQTT-3.1.2-24], or asks on and on without reading the answers,
+        ``trouble`` says so, and the connection is to be closed.
+        """
         if self.is_closing:
+            return
+        if len(frame) > self.maximum_packet_size:
+            self.trouble = f"an answer has {len(frame):,} bytes, it takes {self.maximum_packet_size:,} at most"
+            return
+        if self.size > 2 * self.max_bytes:
+            self.trouble = f"{self.size:,} bytes wait for it, and it asks for more without reading them"
             return
         if not self.frames:
             self.ready.append(self)
@@ -73,33 +85,35 @@ class Outbox:
         """
         if self.size > self.max_bytes or self.is_closing:
             return False
-        if self.alias_maximum > 0:
-            frame = self._with_alias(message, first, extra, now).whole
-        elif first == PUBLISH_FIRST and not extra:
+        if first == PUBLISH_FIRST and not extra and self.alias_maximum == 0:
             frame = message.plain(self.version, now)
+            if len(frame) > self.maximum_packet_size:
+                return False
         else:
-            frame = message.encoding(self.version, first, extra, now).whole
-        if len(frame) > self.maximum_packet_size:
-            return False
+            encoding = self.encoding(message, first, extra, now)
+            if encoding is None:
+                return False
+            frame = encoding.whole
         self._append_publish(message, frame)
         return True
 
-    def publish_numbered(self, message: Message, first: int, extra: bytes, packet_id: int, now: float) -> None:
-        """Add a PUBLISH of QoS 1 or 2, of which ``fits`` said that it fits."""
-        if self.is_closing:
-            return
-        if self.alias_maximum > 0 and first & 0x08 == 0:  # what is sent again carries its full topic
-            encoding = self._with_alias(message, first, extra, now)
-        else:
-            encoding = message.encoding(self.version, first, extra, now)
-        self._append_publish(message, encoding.head + packet_id.to_bytes(2, "big") + encoding.tail)
+    def publish_numbered(self, message: Message, encoding: Encoding, packet_id: int) -> None:
+        """Add a PUBLISH of QoS 1 or 2, as ``encoding`` gave it."""
+        if not self.is_closing:
+            self._append_publish(message, encoding.head + packet_id.to_bytes(2, "big") + encoding.tail)
 
-    def fits(self, message: Message, first: int, extra: bytes, now: float) -> bool:
-        """Whether the client takes a packet as large as this message [MQTT-3.1.2-24]."""
-        if self.maximum_packet_size == codes.MAX_PACKET_BYTES:
-            return True
+    def encoding(self, message: Message, first: int, extra: bytes, now: float) -> Encoding | None:
+        """A PUBLISH as this client takes it; None if there is no way that is small enough [MQTT-3.1.2-24].
+
+        ``first`` and ``extra`` are as in ``Message.encoding``. With DUP the topic is
+        always spelled out.
+        """
+        if self.alias_maximum > 0 and first & 0x08 == 0:
+            encoding = self._with_alias(message, first, extra, now)
+            if encoding is not None and encoding.size <= self.maximum_packet_size:
+                return encoding
         encoding = message.encoding(self.version, first, extra, now)
-        return encoding.size + (len("\x23\0\0") if self.alias_maximum > 0 else 0) <= self.maximum_packet_size
+        return encoding if encoding.size <= self.maximum_packet_size else None
 
     def _append_publish(self, message: Message, frame: bytes) -> None:
         if not self.frames:
@@ -111,17 +125,16 @@ class Outbox:
         stats.publish_sent += 1
         stats.publish_bytes_sent += len(message.payload)
 
-    def _with_alias(self, message: Message, first: int, extra: bytes, now: float) -> Encoding:
-        """The PUBLISH with a topic alias, while there are any (section 3.3.2.3.4)."""
+    def _with_alias(self, message: Message, first: int, extra: bytes, now: float) -> Encoding | None:
+        """The PUBLISH with a topic alias; None if there is no alias left (section 3.3.2.3.4)."""
         alias = self._aliases.get(message.topic)
         if alias is not None:
             return message.encoding(self.version, first, extra + alias, now, has_topic=False)
         number = len(self._aliases) + 1
         if number > self.alias_maximum:  # [MQTT-3.1.2-26]: first come, first served
-            return message.encoding(self.version, first, extra, now)
+            return None
         alias = _ALIAS_PROPERTY + number.to_bytes(2, "big")
         encoding = message.encoding(self.version, first, extra + alias, now)
-        if encoding.size > self.maximum_packet_size:
-            return message.encoding(self.version, first, extra, now)
-        self._aliases[message.topic] = alias
+        if encoding.size <= self.maximum_packet_size:  # otherwise it is not sent, and the client never learns it
+            self._aliases[message.topic] = alias
         return encoding

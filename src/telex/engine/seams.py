@@ -60,10 +60,10 @@ class Observer:
         """A client's CONNECT was accepted."""
 
     def refused(self, client_id: str, address: str, reason: str) -> None:
-        """A CONNECT was refused."""
+        """A CONNECT was refused, or none came; ``client_id`` is empty if it is not known."""
 
     def disconnected(self, client_id: str, address: str, reason: str) -> None:
-        """A connection that had been accepted is over. ``client_id`` is empty if there was no CONNECT yet."""
+        """A connection whose CONNECT had been accepted is over."""
 
     def subscribed(self, client_id: str, topic_filter: str, qos: int) -> None:
         """A client has a new subscription, or an old one replaced."""

@@ -4,12 +4,13 @@ Knows its subscriptions and the messages on their way to its client. Knows no
 other session; ``engine.py`` knows them all.
 """
 
+import math
 from collections import deque
 from collections.abc import Callable
 from typing import Final
 
 from telex import topics
-from telex.codes import NEVER_EXPIRES, PropertyId
+from telex.codes import MAX_PACKET_ID, MQTT_5, NEVER_EXPIRES, PropertyId
 from telex.engine import records
 from telex.engine.deadlines import Timed
 from telex.engine.message import PUBLISH_FIRST, Message
@@ -24,6 +25,7 @@ from telex.wire.encode import PUBREL_FIRST, encode_acknowledgement
 from telex.wire.packets import Will
 
 _DUP: Final = 0x08
+_NEVER: Final = math.inf
 _IDENTIFIER_PROPERTY: Final = ONE_BYTE[PropertyId.SUBSCRIPTION_IDENTIFIER.value]
 
 
@@ -112,12 +114,14 @@ class Session(Timed):
         self.outbox: Outbox | None = None
         self.subscriptions: dict[str, Subscription] = {}  # by filter as the client wrote it
         self.sender: Sender[Outgoing] = Sender()
-        self.receiver = Receiver(surroundings.options.receive_maximum)
+        self.receiver = Receiver()
         self.waiting: deque[Outgoing] | None = None  # what cannot be sent now, in order; None: nothing
         self.ends_at = 0.0  # when its time is over; 0: while it is connected, or never
         self.will: Will | None = None
         self.will_delay = 0  # seconds between the loss of the connection and the will
         self.will_at = 0.0  # when the will falls due; 0: not yet
+        self._repeats = 0  # how many of those that wait are in flight since an earlier connection
+        self._first_expiry = _NEVER  # no message that waits expires before
         self._numbered = 0
         self._is_dropping = False
 
@@ -139,22 +143,36 @@ class Session(Timed):
         if message.retain and subscription.retain_as_published:
             first |= 1
         if qos == 0:
-            outbox = self.outbox
-            if outbox is not None and not outbox.publish(message, first, subscription.extra, now):
-                self._dropped("it reads too slowly, or the message is too large for it")
+            self._deliver_at_once(message, first, subscription, now)
         else:
-            self._deliver_safely(message, first, subscription, now)
+            self._deliver_safely(message, first, subscription, self.surroundings.options.max_queued_messages, now)
 
-    def deliver_retained(self, message: Message, subscription: Subscription, now: float) -> None:
-        """Send a retained message for a new subscription; RETAIN is set (v3 [MQTT-3.3.1-8])."""
+    def deliver_retained(self, message: Message, subscription: Subscription, count: int, now: float) -> None:
+        """Send one of ``count`` retained messages for a new subscription; RETAIN is set (v3 [MQTT-3.3.1-8]).
+
+        They are there already and no more than they are, so all of them may wait
+        [MQTT-3.3.1-9] beside what waits otherwise.
+        """
         qos = min(message.qos, subscription.qos)
         first = PUBLISH_FIRST | qos << 1 | 1
-        if qos > 0:
-            self._deliver_safely(message, first, subscription, now)
-        elif self.outbox is not None and not self.outbox.publish(message, first, subscription.extra, now):
+        if qos == 0:
+            self._deliver_at_once(message, first, subscription, now)
+        else:
+            room = self.surroundings.options.max_queued_messages + count
+            self._deliver_safely(message, first, subscription, room, now)
+
+    def _deliver_at_once(self, message: Message, first: int, subscription: Subscription, now: float) -> None:
+        """QoS 0: now or never."""
+        outbox = self.outbox
+        if outbox is None:
+            return
+        if outbox.publish(message, first, subscription.extra, now):
+            self._is_dropping = False
+        else:
             self._dropped("it reads too slowly, or the message is too large for it")
 
-    def _deliver_safely(self, message: Message, first: int, subscription: Subscription, now: float) -> None:
+    def _deliver_safely(self, message: Message, first: int, subscription: Subscription, room: int, now: float) -> None:
+        """QoS 1 and 2: now, or as one of ``room`` that wait."""
         outgoing = Outgoing(
             message,
             first >> 1 & 3,
@@ -167,27 +185,55 @@ class Session(Timed):
             if self.expiry_interval > 0:
                 self._queued(outgoing)
             self._send(outgoing, now)
-        elif waiting is None:
-            self.waiting = deque([outgoing])
+        elif self._has_room(room, now):
             self._queued(outgoing)
-        elif len(waiting) < self.surroundings.options.max_queued_messages:
-            waiting.append(outgoing)
-            self._queued(outgoing)
+            self._wait(outgoing)
+            self._is_dropping = False
         else:
-            self._dropped(f"{len(waiting):,} messages wait for it already")
+            self._dropped(f"{room:,} messages wait for it already")
+
+    def _has_room(self, room: int, now: float) -> bool:
+        """Whether fewer than ``room`` messages wait; those that have expired make room [MQTT-3.3.2-5]."""
+        waiting = self.waiting
+        if waiting is None or len(waiting) - self._repeats < room:
+            return True
+        if now < self._first_expiry:
+            return False
+        self.waiting = None
+        self._first_expiry = _NEVER
+        left = 0
+        for outgoing in waiting:
+            if outgoing.packet_id == 0 and outgoing.message.is_expired(now):
+                self._done(outgoing)
+            else:
+                self._wait(outgoing)
+                left += 1
+        return left - self._repeats < room
+
+    def _wait(self, outgoing: Outgoing) -> None:
+        if self.waiting is None:
+            self.waiting = deque()
+        self.waiting.append(outgoing)
+        expires_at = outgoing.message.expires_at
+        if expires_at is not None and expires_at < self._first_expiry:
+            self._first_expiry = expires_at
 
     def _send(self, outgoing: Outgoing, now: float) -> None:
         outbox = self.outbox
         assert outbox is not None  # callers send only while there is a client
-        if not outbox.fits(outgoing.message, outgoing.first, outgoing.extra, now):
+        encoding = outbox.encoding(outgoing.message, outgoing.first, outgoing.extra, now)
+        if encoding is None:
             # As if it had been sent and acknowledged [MQTT-3.1.2-25].
             self._done(outgoing)
             self._dropped("the message is too large for it")
             return
         self.sender.send(outgoing)
-        outbox.publish_numbered(outgoing.message, outgoing.first, outgoing.extra, outgoing.packet_id, now)
+        outbox.publish_numbered(outgoing.message, encoding, outgoing.packet_id)
         if outgoing.number:
             self.journal.append(records.Sent(self.client_id, outgoing.number, outgoing.packet_id))
+            if outgoing.qos == 2:
+                # After a crash the id must still mean this message: the client would take another for a repeat.
+                outbox.after = self.journal.appended
 
     def send_waiting(self, now: float) -> None:
         """Send of what waits as much as the client takes now, in order [MQTT-4.6.0-5]."""
@@ -201,6 +247,7 @@ class Session(Timed):
                 if not outgoing.is_released and not sender.can_send_again:
                     return
                 waiting.popleft()
+                self._repeats -= 1
                 self._send_again(outgoing, now)
             elif outgoing.message.is_expired(now):  # [MQTT-3.3.2-5]
                 waiting.popleft()
@@ -211,7 +258,7 @@ class Session(Timed):
             else:
                 return
         self.waiting = None
-        self._is_dropping = False
+        self._first_expiry = _NEVER
 
     def _send_again(self, outgoing: Outgoing, now: float) -> None:
         """Repeat what the client has not acknowledged, under its old id [MQTT-4.4.0-1]."""
@@ -221,9 +268,11 @@ class Session(Timed):
             return  # acknowledged after all, while it waited for its turn
         if outgoing.is_released:
             outbox.append(encode_acknowledgement(PUBREL_FIRST, outgoing.packet_id))
-        elif outbox.fits(outgoing.message, outgoing.first | _DUP, outgoing.extra, now):
+            return
+        encoding = outbox.encoding(outgoing.message, outgoing.first | _DUP, outgoing.extra, now)
+        if encoding is not None:
             self.sender.send_again(outgoing)  # [MQTT-3.3.1-1]
-            outbox.publish_numbered(outgoing.message, outgoing.first | _DUP, outgoing.extra, outgoing.packet_id, now)
+            outbox.publish_numbered(outgoing.message, encoding, outgoing.packet_id)
         else:  # this time the client takes smaller packets only
             del self.sender.in_flight[outgoing.packet_id]
             self._done(outgoing)
@@ -272,11 +321,15 @@ class Session(Timed):
             self.journal.append(records.Disowned(self.client_id, packet_id))
         return was_owned
 
-    def opened(self, client: Client, outbox: Outbox, receive_maximum: int, now: float) -> None:
+    def opened(self, client: Client, outbox: Outbox, receive_maximum: int) -> None:
         """A connection of the client begins; what is in flight goes first (S7: in front of what waits)."""
         self.client = client
         self.outbox = outbox
+        # A v3 client cannot be told how many it may have in flight.
+        allowed = self.surroundings.options.receive_maximum if outbox.version == MQTT_5 else MAX_PACKET_ID
+        self.receiver.resume(allowed)
         again = self.sender.resume(receive_maximum)
+        self._repeats = len(again)
         if self.waiting is not None:
             again.extend(outgoing for outgoing in self.waiting if outgoing.packet_id == 0)
         self.waiting = again if again else None
@@ -304,6 +357,14 @@ class Session(Timed):
         if self.waiting is not None:
             outgoings.extend(each for each in self.waiting if each.packet_id == 0)
         return [each for each in outgoings if each.shared is not None]
+
+    def forget_records(self) -> None:
+        """The session is not kept any more: nothing of it is recorded from now on."""
+        for outgoing in self.sender.in_flight.values():
+            outgoing.number = 0
+        if self.waiting is not None:
+            for outgoing in self.waiting:
+                outgoing.number = 0
 
     @property
     def message_count(self) -> int:

@@ -14,7 +14,7 @@ mqttc = mqtt.Client()
 mqttc.connect(BROKER, PORT)
 while True:
     value = str(random.uniform(20, 30))
+    print("publishing", value, flush=True)
     mqttc.publish(TOPIC, value)
-    print("published", value, flush=True)
     mqttc.loop(0.1)
     time.sleep(0.1)
