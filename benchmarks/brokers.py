@@ -89,7 +89,7 @@ def _find_telex(*, compiled: bool) -> Program | Missing:
         return Missing(f"telex --version says {version or last_line(said.stderr)!r}, not {wanted!r}")
     return Program(
         version,
-        lambda port, _: [sys.executable, "-m", "telex", "serve", "-p", str(port)],
+        lambda port, _: [sys.executable, "-m", "telex", "serve", "-q", "-p", str(port)],
         python_path=source,
     )
 

@@ -13,6 +13,9 @@ _LINGER_SECONDS: Final = 5.0
 class TcpStream(asyncio.Protocol):
     """One connection; ``new_handler`` makes who uses it, when it is open."""
 
+    # There may be very many of us, most of them idle.
+    __slots__ = ("_abort_timer", "_handler", "_new_handler", "_transport", "address", "is_writable")
+
     def __init__(self, new_handler: "Callable[[TcpStream], Handler]") -> None:
         self._new_handler = new_handler
         self.address = ""
