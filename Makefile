@@ -36,7 +36,8 @@ bench: .venv/installed
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Telex needs Python 3.11 or later; name one: make PYTHON=python3.12 ..."; exit 1; }
-	$(PYTHON) -m venv .venv
+	@$(PYTHON) -m venv .venv \
+		|| { rm -rf .venv; echo "Python cannot make virtual environments; Debian: apt install python3-venv"; exit 1; }
 
 .venv/installed: $(SOURCES) | .venv/bin/python
 	rm -rf build/lib* build/bdist*

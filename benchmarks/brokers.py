@@ -86,7 +86,8 @@ def _find_telex(*, compiled: bool) -> Program | Missing:
         return Missing(f"telex --version: {error}")
     version = said.stdout.strip()
     if said.returncode or wanted not in version:
-        return Missing(f"telex --version says {version or last_line(said.stderr)!r}, not {wanted!r}")
+        reason = last_line(said.stderr).rpartition(": ")[2]  # without the interpreter's path
+        return Missing(f"telex --version says {version or reason!r}, not {wanted!r}")
     return Program(
         version,
         lambda port, _: [sys.executable, "-m", "telex", "serve", "-q", "-p", str(port)],

@@ -376,7 +376,7 @@ def targets(results: Results) -> list[list[str]]:
             rows.append([name, wanted, "-", "not measured"])
         else:
             reached = multiple <= target.multiple if less else multiple >= target.multiple
-            rows.append([name, wanted, times(multiple), "yes" if reached else "no"])
+            rows.append([name, wanted, f"{multiple:.3g}x", "yes" if reached else "no"])
     return rows
 
 

@@ -1,4 +1,4 @@
-"""Telex: the whole of MQTT for Python.
+"""Telex: MQTT for Python, a broker and the commands to talk to it.
 
 ::
 

@@ -29,6 +29,7 @@ class ProtocolError(MqttError):
     def __init__(self, reason_code: ReasonCode, text: str) -> None:
         super().__init__(f"{text} ({reason_text(reason_code)})")
         self.reason_code = reason_code
+        self.text = text  # without the code
 
 
 class Refused(MqttError):

@@ -2,6 +2,7 @@
 
 import re
 import signal
+import subprocess
 
 import pytest
 
@@ -78,6 +79,7 @@ def test_who_comes_and_goes_is_logged() -> None:
         (["--host", "::"], "add --allow-anonymous if that is what you want"),
         (["--host", "no-such-host.invalid", "--allow-anonymous"], "'no-such-host.invalid' does not resolve"),
         (["--host", "192.0.2.1", "--allow-anonymous"], "192.0.2.1 is no address of this machine"),
+        (["--host", "x" * 70, "--allow-anonymous"], "does not resolve; check --host"),
         (["-p", "65536"], "'65536' is not a number from 0 to 65535; see telex serve --help"),
         (["-p", "mqtt"], "'mqtt' is not a number from 0 to 65535"),
         (["--no-such-flag"], "unrecognized arguments: --no-such-flag"),
@@ -224,3 +226,60 @@ def test_the_demo_is_seen_from_another_terminal() -> None:
         code, out, _ = telex_run("sub", "-p", found[1], "-t", "home/temp/#", "-v", "-C", "3")
         assert code == 0
         assert len(re.findall(r"home/temp/\S+ \d+\.\d\n", out)) == 3
+
+
+def test_pub_says_when_a_message_was_not_taken(broker: Server) -> None:
+    too_large = "x" * 3_000_000 + "\n"
+    code, out, err = telex_run("pub", "-p", str(broker.port), "-t", "a", "-l", "-q", "1", stdin=too_large)
+    assert (code, out) == (1, "")
+    assert err.startswith("telex: ")
+    assert err.count("\n") == 1
+
+
+def test_pub_notices_that_the_broker_has_gone_while_nobody_types() -> None:
+    with telex() as server:
+        command = telex_command("pub", "-p", str(server.port), "-t", "a", "-l", "-i", "typist")
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as pub:
+            assert pub.stdin is not None
+            pub.stdin.write("first\n")
+            pub.stdin.flush()
+            assert telex_run("sub", "-p", str(server.port), "-t", "$SYS/broker/uptime", "-C", "1")[0] == 0
+            server.process.terminate()
+            assert pub.wait(10) == 1
+            assert pub.stderr is not None
+            assert pub.stderr.read().count("\n") == 1
+
+
+def test_ctrl_c_ends_pub_while_nobody_types(broker: Server) -> None:
+    command = telex_command("pub", "-p", str(broker.port), "-t", "typed", "-l")
+    with running(*telex_command("sub", "-p", str(broker.port), "-t", "typed", "-t", "ready")) as sub:
+        assert telex_run("pub", "-p", str(broker.port), "-t", "ready", "-m", "go", "-r")[0] == 0
+        lines_until(sub, "go")
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as pub:
+            assert pub.stdin is not None
+            pub.stdin.write("first\n")
+            pub.stdin.flush()
+            lines_until(sub, "first")  # a line leaves when it is typed
+            pub.send_signal(signal.SIGINT)
+            assert pub.wait(10) == 130
+            assert pub.stderr is not None
+            assert pub.stderr.read() == ""
+
+
+def test_a_connect_that_cannot_be_written_is_one_line(broker: Server) -> None:
+    command = ["pub", "-p", str(broker.port), "-t", "a", "-m", "x", "-P", "secret"]
+    code, _, err = telex_run(*command)
+    assert (code, err) == (1, "telex: a password needs a user name before MQTT 5 v3 [MQTT-3.1.2-22]\n")
+
+
+def test_a_reader_that_has_enough_ends_sub_in_silence(broker: Server) -> None:
+    port = ["-p", str(broker.port)]
+    with running(*telex_command("sub", *port, "-t", "head", "-t", "ready")) as sub:
+        assert telex_run("pub", *port, "-t", "ready", "-m", "go", "-r")[0] == 0
+        lines_until(sub, "go")
+        assert sub.stdout is not None
+        sub.stdout.close()
+        assert telex_run("pub", *port, "-t", "head", "-m", "x")[0] == 0
+        assert sub.wait(10) == 1
+        assert sub.stderr is not None
+        assert sub.stderr.read() == ""

@@ -52,7 +52,7 @@ class Link:
 
     def gets(self, *packets: Packet) -> list[Packet | Publication]:
         """What the client says of packets that the server sends."""
-        self.client.receive(b"".join(encode(packet, self.version) for packet in packets), self.now)
+        self.client.receive(b"".join(encode(packet, self.version) for packet in packets))
         return self.client.take_events()
 
 

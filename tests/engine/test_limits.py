@@ -384,8 +384,27 @@ def test_who_asks_on_without_reading_the_answers_is_sent_away() -> None:  # memo
     world = World(Options(max_outbox_bytes=100))
     client = world.client("c")
     client.freezes()
-    for _ in range(200):
-        client.sends(PingReq())
+    client.sends_bytes(b"\xc0\0" * 524_000)
+    assert client.connection.outbox.trouble is None
+    client.sends_bytes(b"\xc0\0" * 1_000)
     client.thaws()
-    assert len(client.got) <= 100 + len("\x20\0\0\0")
     assert not client.is_connected
+
+
+def test_a_slow_client_with_much_to_read_may_ping() -> None:  # what waits is ours, not its answers
+    world = World(Options(max_outbox_bytes=100))
+    client = world.client("c").subscribes("a", qos=1)
+    client.freezes()
+    pub = world.client("pub")
+    for _ in range(20):
+        pub.publishes("a", b"x" * 50, qos=1)
+    client.sends(PingReq())
+    client.thaws()
+    assert client.is_connected
+    assert len(client.payloads) == 20
+
+
+def test_a_client_that_takes_no_answer_at_all_is_gone_once(world: World) -> None:  # [MQTT-3.1.2-24]
+    client = world.knocks("c", maximum_packet_size=3)
+    assert client.got == []
+    assert world.engine.stats.sockets_open == 0

@@ -2,6 +2,7 @@
 
 import pytest
 
+from telex.codes import ReasonCode
 from telex.engine.message import Message
 from telex.engine.outbox import Outbox
 from telex.engine.stats import Stats
@@ -91,12 +92,14 @@ def test_what_is_no_qos0_is_never_dropped() -> None:  # [MQTT-4.3.2-2]: the sess
 
 def test_who_asks_on_without_reading_the_answers_is_trouble() -> None:  # memory is bounded for each client
     outbox = outbox_of(max_bytes=10)
-    for _ in range(11):
-        outbox.append(PINGRESP_BYTES)
-    assert outbox.trouble == ""
-    outbox.append(PINGRESP_BYTES)
-    assert outbox.trouble == "22 bytes wait for it, and it asks for more without reading them"
-    assert outbox.size == 22
+    publish_numbered(outbox, Message("a", bytes(1_000), 1), PUBLISH | 2, 1)  # no answer: it does not count
+    for _ in range(1024):
+        outbox.append(PINGRESP_BYTES * 512)
+    assert outbox.trouble is None
+    outbox.append(PINGRESP_BYTES * 6)
+    assert outbox.trouble is not None
+    assert outbox.trouble.reason_code is ReasonCode.QUOTA_EXCEEDED
+    assert outbox.trouble.text == "1,048,588 bytes of answers wait, and the client asks for more without reading them"
 
 
 def test_nothing_is_added_when_it_closes() -> None:  # [MQTT-3.14.4-1]

@@ -241,7 +241,6 @@ async def test_what_a_client_sends_before_it_is_admitted_waits() -> None:  # [MQ
         assert stream.writes == []
         assert not stream.is_reading
         gate.client.admit(Permissions(), gate.now)
-        broker.flush_soon()
         await turn_of_the_loop()
         assert stream.is_reading
         assert stream.writes[0].endswith(encode(PingResp(), 5))
@@ -255,7 +254,6 @@ async def test_a_client_that_is_refused_is_told_and_closed() -> None:  # [MQTT-3
         handler = broker.opened(stream)
         handler.received(encode(Connect("c"), 5))
         gate.client.refuse(ReasonCode.BAD_USER_NAME_OR_PASSWORD, "wrong password", gate.now)
-        broker.flush_soon()
         await turn_of_the_loop()
         assert stream.writes == [encode(ConnAck(ReasonCode.BAD_USER_NAME_OR_PASSWORD), 5)]
         assert stream.is_closed
@@ -292,3 +290,33 @@ async def test_the_limits_of_connack_are_those_of_the_options() -> None:
         assert await client.receive() == ConnAck(
             properties=Properties(receive_maximum=5, maximum_packet_size=1_000, topic_alias_maximum=3)
         )
+
+
+class BrokenStream(CountingStream):
+    """Fails when the broker writes to it."""
+
+    def write(self, data: bytes) -> None:
+        raise RuntimeError("no more")
+
+
+async def test_a_fault_of_one_connection_costs_no_other_its_bytes() -> None:
+    async with telex.Broker(port=0) as broker:
+        broken, good = BrokenStream(), CountingStream()
+        handlers = [broker.opened(broken), broker.opened(good)]
+        for handler in handlers:
+            handler.received(encode(Connect("", version=4), 4))
+        await turn_of_the_loop()
+        assert good.writes == [encode(ConnAck(), 4)]
+        assert broken.is_closed
+        for handler in handlers:
+            handler.lost("the test is over")
+
+
+async def test_who_comes_while_the_broker_stops_is_sent_away() -> None:
+    broker = telex.Broker(port=0)
+    await broker.start()
+    await broker.stop()
+    late = CountingStream()
+    handler = broker.opened(late)
+    assert late.is_closed
+    handler.lost("the test is over")

@@ -42,8 +42,15 @@ def run(arguments: Sequence[str]) -> int:
         )
     try:
         run_loop(_demo(options))
-    except OSError as error:
+    except BrokenPipeError:  # `telex demo | head`
+        raise
+    except (OSError, UnicodeError) as error:
         return fail(explain_listen_error(error, options.host, options.port))
+    except ExceptionGroup as group:  # of the sensors and the printer: the first that failed took the others along
+        first = group.exceptions[0]
+        if isinstance(first, BrokenPipeError):
+            raise first from None
+        return fail(f"a simulated device failed: {first}")
     return 0
 
 
@@ -51,7 +58,7 @@ async def _demo(options: argparse.Namespace) -> None:
     stop = stop_event()
     async with Broker(host=options.host, port=options.port, sys_interval=1) as broker:
         print(_introduction(broker), flush=True)
-        host = "127.0.0.1" if options.host in ("0.0.0.0", "::") else options.host
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(options.host, options.host)
         async with asyncio.TaskGroup() as house:
             tasks = [house.create_task(_print_all(host, broker.port), name="subscriber")]
             tasks += [

@@ -6,6 +6,7 @@ import logging
 import socket
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from telex import version
 from telex.cli.loop import run_loop, stop_event
@@ -45,7 +46,7 @@ def run(arguments: Sequence[str]) -> int:
     broker = Broker(host=options.host, port=options.port, sys_interval=options.sys_interval)
     try:
         run_loop(_serve(broker))
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         return fail(explain_listen_error(error, options.host, options.port))
     return 0
 
@@ -85,16 +86,16 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def explain_listen_error(error: OSError, host: str, port: int) -> str:
+def explain_listen_error(error: OSError | UnicodeError, host: str, port: int) -> str:
     """Why listening failed, and what to do, in one line."""
+    if isinstance(error, UnicodeError | socket.gaierror):
+        return f"the host name {host!r} does not resolve; check --host"
     if error.errno == errno.EADDRINUSE:
         return f"port {port} on {host} is in use: another broker runs there; stop it, or choose another port with -p"
     if error.errno == errno.EACCES:
         return f"port {port} on {host} is not ours to open: ports below 1024 need privileges; choose another with -p"
     if error.errno == errno.EADDRNOTAVAIL:
         return f"{host} is no address of this machine; choose another with --host"
-    if isinstance(error, socket.gaierror):
-        return f"the host name {host!r} does not resolve; check --host"
     return f"cannot listen on {host}, port {port}: {error.strerror or error}"
 
 
@@ -106,4 +107,5 @@ def raise_file_limit() -> None:
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        with suppress(ValueError, OSError):  # some systems promise more than they allow
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

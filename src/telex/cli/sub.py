@@ -10,7 +10,7 @@ from telex.cli import flags
 from telex.cli.loop import run_loop
 from telex.cli.main import fail, number
 from telex.client.aio import AsyncClient
-from telex.errors import MqttError, NotConnected, Refused, Timeout
+from telex.errors import MqttError, NotConnected, Timeout
 from telex.wire.packets import Publish, SubscriptionRequest
 
 TIMED_OUT: Final = 27
@@ -31,6 +31,8 @@ def run(arguments: Sequence[str]) -> int:
         return run_loop(_within(options))
     except ValueError as error:
         return fail(str(error))
+    except BrokenPipeError:  # `telex sub | head`
+        raise
     except (OSError, MqttError) as error:
         return fail(*flags.failure(error, options))
 
@@ -60,7 +62,7 @@ async def _subscribe(options: argparse.Namespace) -> int:
                 printed += 1
             return 0
         except (NotConnected, Timeout, OSError) as error:
-            if is_first or isinstance(error, Refused | BrokenPipeError):
+            if is_first or isinstance(error, BrokenPipeError):
                 raise
             fail(f"{error}; trying again")
             await asyncio.sleep(_RETRY_SECONDS)

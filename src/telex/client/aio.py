@@ -7,6 +7,7 @@ from telex.client.connection import ClientConnection, Publication, refusal
 from telex.codes import MQTT_5, reason_text
 from telex.errors import MqttError, NotConnected, Refused, Timeout
 from telex.streams.tcp import TcpStream
+from telex.wire.encode import encode
 from telex.wire.packets import ConnAck, Connect, Disconnect, Publish, SubAck, SubscriptionRequest, UnsubAck
 from telex.wire.properties import Properties
 
@@ -39,10 +40,13 @@ class AsyncClient:
         """Connect and wait for the broker's answer.
 
         Raises:
+            ValueError: CONNECT cannot be written.
             OSError: the broker is not there, or its name does not resolve.
             Refused: it does not let us in.
+            NotConnected: it closed the connection without an answer.
             Timeout: it does not answer.
         """
+        encode(self._connection.connect, self._connection.version)
         try:
             async with asyncio.timeout(_CONNECT_SECONDS):
                 await self._loop.create_connection(lambda: TcpStream(self._opened), host, port)
@@ -79,8 +83,17 @@ class AsyncClient:
         return future
 
     async def drain(self) -> None:
-        """Wait until the broker keeps up with what was published."""
+        """Wait until the broker keeps up with what was published.
+
+        Raises:
+            NotConnected: the connection is gone.
+        """
         await self._writable.wait()
+        self._check()
+
+    async def wait_closed(self) -> None:
+        """Wait until the connection is gone."""
+        await self._gone.wait()
 
     async def subscribe(self, requests: list[SubscriptionRequest]) -> list[int]:
         """Subscribe: the granted QoS, or the refusal (0x80 and above), for each request.
@@ -128,7 +141,7 @@ class AsyncClient:
     def received(self, data: bytes) -> None:
         """Bytes came from the broker."""
         try:
-            self._connection.receive(data, self._loop.time())
+            self._connection.receive(data)
         except MqttError as error:
             self._failure = error
         self._work()

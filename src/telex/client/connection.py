@@ -128,7 +128,7 @@ class ClientConnection:
         self.is_open = False
         self._frames = []
 
-    def receive(self, data: bytes, now: float) -> None:
+    def receive(self, data: bytes) -> None:
         """Take in bytes as they come.
 
         Raises:

@@ -125,11 +125,13 @@ class Connection(Client):
                 self.last_received = now
                 self.engine.stats.packets_received += 1
                 self._handle(packet, now)
-                if self.outbox.trouble:
-                    raise ProtocolError(ReasonCode.PACKET_TOO_LARGE, self.outbox.trouble)
+                trouble = self.outbox.trouble
+                if trouble is not None and not self.is_closed:
+                    raise trouble
         except ProtocolError as error:
             self._fail(error, now)
-        self._is_receiving = False
+        finally:
+            self._is_receiving = False
 
     def _handle(self, packet: Packet, now: float) -> None:
         session = self.session
@@ -175,10 +177,10 @@ class Connection(Client):
             reason_code = error.reason_code
             if reason_code == ReasonCode.UNSUPPORTED_PROTOCOL_VERSION:  # of a second CONNECT [MQTT-3.1.0-2]
                 reason_code = ReasonCode.PROTOCOL_ERROR
-            self.disconnect(reason_code, str(error), now)
+            self.disconnect(reason_code, error.text, now)
         elif error.reason_code == ReasonCode.UNSUPPORTED_PROTOCOL_VERSION:
             self.version = self.decoder.version
-            self.refuse(error.reason_code, str(error), now)  # v3 [MQTT-3.1.2-2]
+            self.refuse(error.reason_code, error.text, now)  # v3 [MQTT-3.1.2-2]
         else:  # no word to who did not send a valid CONNECT (v3 [MQTT-3.1.4-1])
             self.engine.observer.refused("", self.address, str(error))
             self._end(str(error), now=now)
@@ -235,6 +237,7 @@ class Connection(Client):
                 self.outbox.append(encode(ConnAck(return_code), self.version))
         self.engine.observer.refused(client_id, self.address, f"{text} ({reason_text(reason_code)})")
         self._end(text, now=now)
+        self._answered_late()
 
     def admit(self, permissions: Permissions, now: float) -> None:
         """Let the client in: open its session, answer CONNACK, go on where the session stood."""
@@ -285,6 +288,12 @@ class Connection(Client):
         session.send_waiting(now)
         if not self._is_receiving:  # the gate took its time; packets may have come meanwhile
             self._handle_packets(now)
+            self._answered_late()
+
+    def _answered_late(self) -> None:
+        """What answers a gate that took its time leaves by itself: no bytes came that would bring it along."""
+        if not self._is_receiving:
+            self.engine.on_ready()
 
     def _limits(self, packet: Connect, client_id: str, expiry: int | None) -> Properties | None:
         """What CONNACK tells a v5 client of our limits, where they differ from the defaults (section 3.2.2.3)."""

@@ -50,6 +50,7 @@ class Engine:
         journal: where what must outlive the process goes.
         gate: who may come in.
         observer: who is told of rare events.
+        on_ready: called when outboxes have something to send, although no bytes came and no time passed.
     """
 
     def __init__(
@@ -60,7 +61,9 @@ class Engine:
         journal: Journal,
         gate: Gate,
         observer: Observer,
+        on_ready: Callable[[], None] = lambda: None,
     ) -> None:
+        self.on_ready = on_ready
         self.options = options
         self.new_client_id = new_client_id
         self.journal = journal

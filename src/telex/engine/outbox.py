@@ -7,12 +7,16 @@ has gathered, once per turn of its loop.
 from typing import Final
 
 from telex import codes
-from telex.codes import PropertyId
+from telex.codes import PropertyId, ReasonCode
 from telex.engine.message import PUBLISH_FIRST, Encoding, Message
 from telex.engine.stats import Stats
+from telex.errors import ProtocolError
 from telex.wire.data import ONE_BYTE
 
 _ALIAS_PROPERTY: Final = ONE_BYTE[PropertyId.TOPIC_ALIAS.value]
+
+_ANSWERS_OF_A_TURN: Final = 1024 * 1024
+"""Bytes of answers that one turn of the loop may well ask for."""
 
 
 class Outbox:
@@ -32,7 +36,8 @@ class Outbox:
         self.frames: list[bytes] = []
         self.size = 0  # bytes in frames
         self.after = 0  # the position in the journal that must be committed before the frames may leave
-        self.trouble = ""  # why this client cannot be served any longer
+        self.trouble: ProtocolError | None = None  # why this client cannot be served any longer
+        self._answers = 0  # bytes in frames that are no PUBLISH
         self.is_closing = False  # nothing is added any more; when all has left, the connection closes
         self.version = 0  # of the protocol; 0 before CONNECT
         self.maximum_packet_size = codes.MAX_PACKET_BYTES  # that the client takes
@@ -49,10 +54,13 @@ class Outbox:
         if self.is_closing:
             return
         if len(frame) > self.maximum_packet_size:
-            self.trouble = f"an answer has {len(frame):,} bytes, it takes {self.maximum_packet_size:,} at most"
+            text = f"an answer has {len(frame):,} bytes, the client takes {self.maximum_packet_size:,} at most"
+            self.trouble = ProtocolError(ReasonCode.PACKET_TOO_LARGE, text)
             return
-        if self.size > 2 * self.max_bytes:
-            self.trouble = f"{self.size:,} bytes wait for it, and it asks for more without reading them"
+        self._answers += len(frame)
+        if self._answers > self.max_bytes + _ANSWERS_OF_A_TURN:
+            text = f"{self._answers:,} bytes of answers wait, and the client asks for more without reading them"
+            self.trouble = ProtocolError(ReasonCode.QUOTA_EXCEEDED, text)
             return
         if not self.frames:
             self.ready.append(self)
@@ -74,6 +82,7 @@ class Outbox:
         data = frames[0] if len(frames) == 1 else b"".join(frames)
         self.frames = []
         self.size = 0
+        self._answers = 0
         self.stats.bytes_sent += len(data)
         return data
 

@@ -288,11 +288,13 @@ class Session(Timed):
 
     def on_pubrec(self, packet_id: int, reason_code: int, now: float) -> bool:
         """The client owns a QoS 2 message, or refused it: whether the id was known."""
+        known = self.sender.in_flight.get(packet_id)
+        is_repeat = known is not None and known.is_released
         outgoing = self.sender.on_pubrec(packet_id, reason_code)
         if outgoing is None:
             return False
         if outgoing.is_released:
-            if outgoing.number:
+            if outgoing.number and not is_repeat:
                 self.journal.append(records.Released(self.client_id, packet_id))
         else:
             self._done(outgoing)

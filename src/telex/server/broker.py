@@ -41,8 +41,8 @@ class Broker:
         port: the TCP port; 0 takes a free one, which ``port`` then tells.
         options: limits.
         sys_interval: seconds between two updates of ``$SYS``; 0 for no ``$SYS``.
-        gate: who may come in; everybody, by default.
-        journal: where goes what must outlive the process; nowhere, by default.
+        gate: who may come in (``telex.engine.seams.Gate``); everybody, by default.
+        journal: where goes what must outlive the process (``telex.engine.seams.Journal``); nowhere, by default.
 
     Raises:
         OSError: from ``start``, if the address cannot be listened on.
@@ -68,12 +68,14 @@ class Broker:
             journal=journal or Journal(),
             gate=gate or Gate(),
             observer=LogObserver(),
+            on_ready=self.flush_soon,
         )
         self._sys_topics = SysTopics(self.engine, f"telex version {version.__version__}", self._clock.now())
         self._server: asyncio.Server | None = None
         self._tick_timer: asyncio.TimerHandle | None = None
         self._handlers: set[ClientHandler] = set()
         self._all_gone = asyncio.Event()
+        self._is_stopping = False
         self._flush_is_due = False
         self._uncommitted: list[Outbox] = []  # that wait for the journal
 
@@ -90,10 +92,13 @@ class Broker:
         """Listen; clients can come when this returns."""
         loop = asyncio.get_running_loop()
         self._loop = loop
+        self._is_stopping = False
         self._server = await loop.create_server(lambda: TcpStream(self.opened), self.host, self.port, backlog=_BACKLOG)
         self.port = self._server.sockets[0].getsockname()[1]
         if self._sys_interval:
-            self._sys_topics.publish(self._clock.now())
+            now = self._clock.now()
+            self._told_interval = int(now) // self._sys_interval
+            self._sys_topics.publish(now)
         self._schedule_tick()
 
     async def stop(self) -> None:
@@ -101,6 +106,7 @@ class Broker:
         if self._server is None:
             return
         server, self._server = self._server, None
+        self._is_stopping = True
         server.close()
         if self._tick_timer is not None:
             self._tick_timer.cancel()
@@ -143,7 +149,11 @@ class Broker:
             else:
                 handler = outbox.stream
                 assert isinstance(handler, ClientHandler)  # we gave it to the outbox
-                handler.flush()
+                try:
+                    handler.flush()
+                except Exception:
+                    logger.exception("a fault of ours ended the connection of %s", handler.stream.address)
+                    handler.stream.abort()  # one connection's fault costs no other its bytes
 
     def on_committed(self) -> None:
         """The journal has committed: what waited for it may leave."""
@@ -159,11 +169,12 @@ class Broker:
     def _tick(self) -> None:
         """Once a second, on the second."""
         now = max(self._clock.now(), float(self._next_second))  # a timer may come a little early
+        self._schedule_tick()  # first: whatever fails below, time goes on
         self.engine.tick(now)
-        if self._sys_interval and self._next_second % self._sys_interval == 0:
+        if self._sys_interval and int(now) // self._sys_interval > self._told_interval:
+            self._told_interval = int(now) // self._sys_interval  # told at multiples of the interval
             self._sys_topics.publish(now)
         self.flush_soon()
-        self._schedule_tick()
 
     # Connections
 
@@ -176,6 +187,8 @@ class Broker:
         """A stream is there: the handler that it is to call."""
         handler = ClientHandler(self, stream, self._clock)
         self._handlers.add(handler)
+        if self._is_stopping:  # it came in the same turn of the loop
+            stream.abort()
         return handler
 
     def gone(self, handler: "ClientHandler") -> None:

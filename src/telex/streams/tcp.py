@@ -1,4 +1,4 @@
-"""TCP, TLS and Unix sockets, by asyncio's transports."""
+"""TCP, by asyncio's transports."""
 
 import asyncio
 from collections.abc import Callable
