@@ -9,6 +9,14 @@ from telex import version
 from tests.processes import Server, mosquitto, telex
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--broker",
+        metavar="HOST:PORT",
+        help="run tests/conformance against the broker that listens there, whoever made it",
+    )
+
+
 def pytest_report_header() -> str:
     return f"telex: {version.describe()}, {os.path.dirname(version.__file__)}"
 

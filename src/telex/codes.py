@@ -154,7 +154,12 @@ _REASON_NAMES: Final = {code.value: code.name.replace("_", " ").lower() for code
 
 def reason_text(reason_code: int) -> str:
     """A reason code for people: ``0x87 not authorized``."""
-    return f"0x{reason_code:02X} {_REASON_NAMES.get(reason_code, 'unknown reason')}"
+    return f"0x{reason_code:02X} {reason_name(reason_code)}"
+
+
+def reason_name(reason_code: int) -> str:
+    """A reason code in words only: ``not authorized``."""
+    return _REASON_NAMES.get(reason_code, "unknown reason")
 
 
 _RETURN_CODES: Final = {

@@ -22,8 +22,8 @@ class ProtocolError(MqttError):
     """The peer broke a rule of the specification; its connection closes.
 
     ``reason_code`` is decided where the fault is found, and one place turns it
-    into DISCONNECT or CONNACK (section 4.13). The text is for our log: the peer
-    gets the code only.
+    into DISCONNECT or CONNACK (section 4.13). The text goes to our log and, as
+    Reason String, to a v5 peer.
     """
 
     def __init__(self, reason_code: ReasonCode, text: str) -> None:

@@ -148,7 +148,7 @@ class Receiver:
     def __init__(self, receive_maximum: int = MAX_PACKET_ID) -> None:
         self.receive_maximum = receive_maximum  # what we told the peer that we take at a time
         self.owned: dict[int, bool] = {}  # packet id -> whether it came on this connection
-        self._came = 0  # of these, how many did
+        self.came = 0  # of these, how many did
 
     def accept(self, packet_id: int) -> bool:
         """Take in a QoS 2 PUBLISH: True the first time, False for a repeat.
@@ -161,29 +161,29 @@ class Receiver:
         """
         if packet_id in self.owned:
             return False
-        if self._came >= self.receive_maximum:
+        if self.came >= self.receive_maximum:
             raise ProtocolError(
                 ReasonCode.RECEIVE_MAXIMUM_EXCEEDED,
-                f"{self._came + 1:,} QoS 2 messages in flight, we allowed {self.receive_maximum:,}",
+                f"{self.came + 1:,} QoS 2 messages in flight, we allowed {self.receive_maximum:,}",
             )
         self.owned[packet_id] = True
-        self._came += 1
+        self.came += 1
         return True
 
     def release(self, packet_id: int) -> bool:
         """Take in a PUBREL: whether the id was owned. From now on it means a new message [MQTT-4.3.3-12]."""
         came = self.owned.pop(packet_id, None)
         if came:
-            self._came -= 1
+            self.came -= 1
         return came is not None
 
     def resume(self, receive_maximum: int) -> None:
         """Begin a new connection: the ids stay owned, and take none of its quota (section 4.9)."""
         self.receive_maximum = receive_maximum
         self.owned = dict.fromkeys(self.owned, False)
-        self._came = 0
+        self.came = 0
 
     def forget(self) -> None:
         """Own nothing: the peer has begun a new session."""
         self.owned = {}
-        self._came = 0
+        self.came = 0

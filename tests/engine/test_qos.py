@@ -177,16 +177,37 @@ def test_a_repeat_does_not_count_twice() -> None:  # [MQTT-4.3.3-10]
     assert pub.is_connected
 
 
-def test_qos1_messages_are_acknowledged_too_fast_to_count() -> None:  # section 4.9
+def test_qos1_messages_are_in_flight_until_their_pubacks_have_left() -> None:  # [MQTT-3.3.4-7]
+    world = World(Options(receive_maximum=10))
+    pub = world.client("pub")
+    for _ in range(3):
+        pub.sends(*[Publish("a", b"x", qos=1, packet_id=number) for number in range(1, 11)])
+    assert pub.takes() == [PubAck(number, 0x10) for number in range(1, 11)] * 3
+    pub.sends(*[Publish("a", b"x", qos=1, packet_id=number) for number in range(1, 12)])  # before any PUBACK came
+    assert pub.got[-1] == Disconnect(ReasonCode.RECEIVE_MAXIMUM_EXCEEDED)
+
+
+def test_messages_of_both_kinds_are_in_flight_together() -> None:  # [MQTT-3.3.4-7]
+    world = World(Options(receive_maximum=2))
+    pub = world.client("pub").sends(Publish("a", qos=2, packet_id=1), Publish("a", qos=1, packet_id=2))
+    assert pub.takes() == [PubRec(1, 0x10), PubAck(2, 0x10)]
+    pub.sends(PubRel(1), Publish("a", qos=1, packet_id=2))
+    assert pub.takes() == [PubComp(1), PubAck(2, 0x10)]
+    pub.sends(Publish("a", qos=1, packet_id=1), Publish("a", qos=2, packet_id=2), Publish("a", qos=2, packet_id=3))
+    assert pub.got[-1] == Disconnect(ReasonCode.RECEIVE_MAXIMUM_EXCEEDED)
+
+
+def test_a_v3_client_does_not_know_our_receive_maximum() -> None:
     world = World(Options(receive_maximum=1))
-    pub = world.client("pub").sends(*[Publish("a", b"x", qos=1, packet_id=number) for number in range(1, 100)])
+    pub = world.client("pub", version=4).sends(*[Publish("a", qos=1, packet_id=number) for number in range(1, 100)])
     assert pub.is_connected
 
 
 def test_a_refused_message_is_not_in_flight() -> None:  # section 4.9: PUBREC of 0x80 or more ends it
     world = World(Options(receive_maximum=1))
     pub = world.client("pub")
-    pub.sends(*[Publish("$SYS/mine", b"x", qos=2, packet_id=number) for number in (1, 2, 3)])
+    for number in (1, 2, 3):
+        pub.sends(Publish("$SYS/mine", b"x", qos=2, packet_id=number))
     assert pub.got == [PubRec(number, ReasonCode.NOT_AUTHORIZED) for number in (1, 2, 3)]
 
 

@@ -31,6 +31,7 @@ from telex.engine.seams import Gate, Journal, Observer
 from telex.wire.decode import Decoder
 from telex.wire.encode import encode
 from telex.wire.packets import (
+    Auth,
     ConnAck,
     Connect,
     Disconnect,
@@ -64,20 +65,27 @@ class Manners:
     receive_maximum: int | None = None
     maximum_packet_size: int | None = None
     topic_alias_maximum: int | None = None
+    request_problem_information: int | None = None
+    request_response_information: int | None = None
+    authentication_method: str | None = None
+    authentication_data: bytes | None = None
     acknowledges: bool = True  # what it receives, at once
 
     def connect(self, client_id: str) -> Connect:
         """The CONNECT that says all this."""
-        said = (self.session_expiry, self.receive_maximum, self.maximum_packet_size, self.topic_alias_maximum)
-        properties: Properties | None = None
-        if any(each is not None for each in said):
-            assert self.version == MQTT_5, "these are properties, which a v3 client does not have"
-            properties = Properties(
-                session_expiry_interval=self.session_expiry,
-                receive_maximum=self.receive_maximum,
-                maximum_packet_size=self.maximum_packet_size,
-                topic_alias_maximum=self.topic_alias_maximum,
-            )
+        properties: Properties | None = Properties(
+            session_expiry_interval=self.session_expiry,
+            receive_maximum=self.receive_maximum,
+            maximum_packet_size=self.maximum_packet_size,
+            topic_alias_maximum=self.topic_alias_maximum,
+            request_problem_information=self.request_problem_information,
+            request_response_information=self.request_response_information,
+            authentication_method=self.authentication_method,
+            authentication_data=self.authentication_data,
+        )
+        if properties == Properties():
+            properties = None
+        assert properties is None or self.version == MQTT_5, "these are properties, which a v3 client does not have"
         return Connect(
             client_id,
             version=self.version,
@@ -120,13 +128,17 @@ class World:
 
     def knocks(self, name: str, **manners: Any) -> "Client":
         """A client that has sent its CONNECT. What the broker says to that is in ``got``."""
-        client = Client(self, name, Manners(**manners))
+        client = self.new_client(name, Manners(**manners))
         client.sends(client.manners.connect(name))
         return client
 
     def stranger(self, *, version: int = MQTT_5) -> "Client":
         """Somebody who has connected a socket and said nothing yet."""
-        return Client(self, "stranger", Manners(version=version))
+        return self.new_client("stranger", Manners(version=version))
+
+    def new_client(self, name: str, manners: Manners) -> "Client":
+        """Somebody with a socket, of the kind that this world has."""
+        return Client(self, name, manners)
 
     def advance(self, seconds: float) -> None:
         """Let time pass; the engine ticks on every full second on the way."""
@@ -200,7 +212,11 @@ class Client:
         self._aliases: dict[int, str] = {}
         self._packet_id = 1_000  # so that it does not get in the way of a story's own
         self._decoder = Decoder(version=manners.version)
-        self.connection = Connection(world.engine, self, f"{name}.test", world.now)
+        self.reasons: list[str] = []  # what the broker said in words; ``got`` has the packets without
+        self._opens()
+
+    def _opens(self) -> None:
+        self.connection = Connection(self.world.engine, self, f"{self.name}.test", self.world.now)
 
     # What it got
 
@@ -248,7 +264,7 @@ class Client:
     def sends_bytes(self, data: bytes) -> Self:
         """Send bytes, whatever they are."""
         assert self.is_connected, f"{self.name} has no connection any more; it got {self.got}"
-        self.connection.receive(data, self.world.now)
+        self._transmit(data)
         self.world.flush()
         return self
 
@@ -343,27 +359,42 @@ class Client:
         data = outbox.take()
         if not self.is_connected:
             return  # nobody is there to read it
-        for packet, size in self._packets(data):
-            self.sizes.append(size)
-            self._check(packet)
-            self.got.append(packet)
-            if self.manners.acknowledges:
-                self._acknowledge(packet)
+        for each in split_packets(data):
+            self.hears(each)
         if outbox.is_closing:
             self.drops()
 
-    def _packets(self, data: bytes) -> Iterator[tuple[Packet, int]]:
-        for each in split_packets(data):
-            self._decoder.receive(each)
-            packet = self._decoder.next_packet()
-            assert packet is not None
-            yield packet, len(each)
+    def hears(self, data: bytes) -> None:
+        """Take in one whole packet."""
+        self._decoder.receive(data)
+        packet = self._decoder.next_packet()
+        assert packet is not None, f"half a packet: {data.hex()}"
+        self.sizes.append(len(data))
+        self._note_reason(packet)
+        self._check(packet)
+        self.got.append(packet)
+        if self.manners.acknowledges:
+            self._acknowledge(packet)
+
+    def _note_reason(self, packet: Packet) -> None:
+        """Put aside what the packet says in words: what matters to a story is the code."""
+        properties = getattr(packet, "properties", None)
+        if properties is None or properties.reason_string is None:
+            return
+        assert self.manners.request_problem_information != 0, f"{packet} [MQTT-3.1.2-29]"
+        self.reasons.append(properties.reason_string)
+        properties.reason_string = None
+        if properties == Properties():
+            packet.properties = None  # type: ignore[attr-defined]
 
     def _check(self, packet: Packet) -> None:
         """What holds for everything that a broker sends."""
         if isinstance(packet, ConnAck):
             assert self.connack is None, "a second CONNACK [MQTT-3.2.0-2]"
             self.connack = packet
+            return
+        if isinstance(packet, Auth):
+            assert self.manners.authentication_method is not None, f"{packet} [MQTT-4.12.0-6]"
             return
         assert self.connack is not None, f"{packet} before CONNACK [MQTT-3.2.0-1]"
         assert self.connack.reason_code == 0, f"{packet} after a refusal [MQTT-3.2.2-7]"
@@ -396,7 +427,10 @@ class Client:
             answer = PubComp(packet.packet_id)
         else:
             return
-        self.connection.receive(self._encoded(answer), self.world.now)
+        self._transmit(self._encoded(answer))
+
+    def _transmit(self, data: bytes) -> None:
+        self.connection.receive(data, self.world.now)
 
     def _encoded(self, packet: Packet) -> bytes:
         if isinstance(packet, PubAck | PubComp) or (isinstance(packet, PubRec) and packet.reason_code >= 0x80):

@@ -8,11 +8,21 @@ outbox.
 from typing import Final
 
 from telex import topics
-from telex.codes import MAX_PACKET_ID, MQTT_3_1, MQTT_5, NEVER_EXPIRES, ReasonCode, connect_return_code, reason_text
+from telex.codes import (
+    MAX_PACKET_BYTES,
+    MAX_PACKET_ID,
+    MQTT_3_1,
+    MQTT_5,
+    NEVER_EXPIRES,
+    ReasonCode,
+    connect_return_code,
+    reason_name,
+    reason_text,
+)
 from telex.engine.engine import Engine, message_of
 from telex.engine.outbox import Outbox
 from telex.engine.permissions import Permissions
-from telex.engine.seams import Client
+from telex.engine.seams import Client, Exchange
 from telex.engine.session import Session, Subscription
 from telex.errors import ProtocolError
 from telex.wire.decode import Decoder
@@ -26,6 +36,8 @@ from telex.wire.encode import (
     encode_acknowledgement,
 )
 from telex.wire.packets import (
+    Acknowledgement,
+    Auth,
     ConnAck,
     Connect,
     Disconnect,
@@ -43,10 +55,12 @@ from telex.wire.packets import (
     Unsubscribe,
 )
 from telex.wire.properties import Properties
+from telex.wire.reasons import CONNACK_CODES
 
 _SUCCESS: Final = 0
 _NO_MATCHING_SUBSCRIBERS: Final = 0x10
 _NOT_AUTHORIZED: Final = 0x87
+_LONGEST_REASON: Final = 500  # characters of a Reason String: a topic in it may have 65,535
 
 
 class Connection(Client):
@@ -67,14 +81,19 @@ class Connection(Client):
         self.outbox = Outbox(engine.ready, engine.stats, options.max_outbox_bytes, stream)
         self.decoder = Decoder(options.maximum_packet_size)
         self.session: Session | None = None  # None before the client is admitted and after the end
-        self.connect: Connect | None = None  # while the gate decides about it
+        self.connect: Connect | None = None  # until it is admitted or refused
         self.version = 0
         self.keep_alive = 0  # seconds; 0: no time-out
         self.last_received = now  # when the last whole packet came
         self.is_closed = False
+        self.is_waiting = False  # the gate decides about the CONNECT; no use to read on until it has
         self._is_receiving = False
         self._may_keep = False  # CONNECT asked for a session that outlives the connection
         self._aliases: dict[int, str] | None = None  # topic aliases of the client
+        self._wants_reasons = True  # Request Problem Information, for v5
+        self._login: Connect | None = None  # the CONNECT, if it named an authentication method
+        self._exchange: Exchange | None = None  # the authentication that goes on
+        self._is_challenged = False  # in it, the next word is the client's
         engine.stats.sockets_opened += 1
         engine.stats.sockets_open += 1
         engine.deadlines.set(self, now + options.connect_timeout)
@@ -107,18 +126,13 @@ class Connection(Client):
         else:
             self._watch_keep_alive()
 
-    @property
-    def is_waiting(self) -> bool:
-        """Whether the gate still decides; no use to read on until it has."""
-        return self.connect is not None
-
     def _watch_keep_alive(self) -> None:
         self.engine.deadlines.set(self, self.last_received + self.keep_alive * 1.5)
 
     def _handle_packets(self, now: float) -> None:
         self._is_receiving = True
         try:
-            while not self.is_closed and self.connect is None:
+            while not self.is_closed and not self.is_waiting:
                 packet = self.decoder.next_packet()
                 if packet is None:
                     break
@@ -135,9 +149,8 @@ class Connection(Client):
 
     def _handle(self, packet: Packet, now: float) -> None:
         session = self.session
-        if session is None:  # the decoder made sure that it is a CONNECT [MQTT-3.1.0-1]
-            assert isinstance(packet, Connect)
-            self._on_connect(packet, now)
+        if session is None:
+            self._handle_before_connack(packet, now)
         elif isinstance(packet, Publish):
             self._on_publish(session, packet, now)
         elif isinstance(packet, PubAck):
@@ -158,17 +171,38 @@ class Connection(Client):
             self._on_disconnect(session, packet, now)
         elif isinstance(packet, Connect):  # [MQTT-3.1.0-2]
             raise ProtocolError(ReasonCode.PROTOCOL_ERROR, "a second CONNECT on one connection [MQTT-3.1.0-2]")
+        elif isinstance(packet, Auth):
+            self._on_auth(packet, now)
         else:
             raise ProtocolError(ReasonCode.PROTOCOL_ERROR, f"a client may not send {type(packet).__name__}")
 
+    def _handle_before_connack(self, packet: Packet, now: float) -> None:
+        if self.connect is None:  # the decoder made sure that it is a CONNECT [MQTT-3.1.0-1]
+            assert isinstance(packet, Connect)
+            self._on_connect(packet, now)
+        elif isinstance(packet, Auth):
+            self._on_auth(packet, now)
+        elif isinstance(packet, Disconnect):
+            self.engine.observer.refused(self.connect.client_id, self.address, "it gave up its authentication")
+            self._end("the client disconnected", now=now)
+        else:
+            raise ProtocolError(
+                ReasonCode.PROTOCOL_ERROR, f"{type(packet).__name__} during an authentication [MQTT-3.1.2-30]"
+            )
+
     # The end of a connection
 
-    def disconnect(self, reason_code: int, text: str, now: float) -> None:
+    def disconnect(self, reason_code: int, text: str, now: float, server_reference: str = "") -> None:
         """End the connection from our side; a v5 client is told why (section 3.14)."""
+        self._disconnect(reason_code, text, text, now, server_reference)
+
+    def _disconnect(self, reason_code: int, text: str, told: str, now: float, server_reference: str = "") -> None:
+        """``text`` is for our log, ``told`` for the client."""
         if self.is_closed:
             return
         if self.version == MQTT_5 and self.session is not None:  # [MQTT-3.14.0-1]
-            self.outbox.append(encode(Disconnect(reason_code), MQTT_5))
+            properties = Properties(server_reference=server_reference or None)
+            self.outbox.append(self._in_words(Disconnect(reason_code, properties), told))
         self._end(f"{text} ({reason_text(reason_code)})", with_will=True, now=now)
 
     def _fail(self, error: ProtocolError, now: float) -> None:
@@ -180,14 +214,21 @@ class Connection(Client):
             self.disconnect(reason_code, error.text, now)
         elif error.reason_code == ReasonCode.UNSUPPORTED_PROTOCOL_VERSION:
             self.version = self.decoder.version
-            self.refuse(error.reason_code, error.text, now)  # v3 [MQTT-3.1.2-2]
+            self._refuse(error.reason_code, error.text, error.text, now)  # v3 [MQTT-3.1.2-2]
+        elif self.decoder.version == MQTT_5:
+            self.version = MQTT_5
+            reason_code = error.reason_code if error.reason_code in CONNACK_CODES else ReasonCode.PROTOCOL_ERROR
+            self._refuse(reason_code, error.text, error.text, now)
         else:  # no word to who did not send a valid CONNECT (v3 [MQTT-3.1.4-1])
             self.engine.observer.refused("", self.address, str(error))
             self._end(str(error), now=now)
 
     def _end(self, reason: str, *, now: float, with_will: bool = True) -> None:
         self.is_closed = True
+        self.is_waiting = False
         self.connect = None
+        self._login = None
+        self._exchange = None
         self.engine.deadlines.drop(self)
         self.engine.stats.sockets_open -= 1
         self.outbox.close()
@@ -201,18 +242,28 @@ class Connection(Client):
 
     def _on_connect(self, packet: Connect, now: float) -> None:
         self.version = packet.version
+        self.connect = packet
+        outbox = self.outbox
+        outbox.version = packet.version
+        method: str | None = None
+        said = packet.properties
+        if said is not None:
+            method = said.authentication_method
+            outbox.maximum_packet_size = said.maximum_packet_size or MAX_PACKET_BYTES
+            self._wants_reasons = said.request_problem_information != 0  # [MQTT-3.1.2-29]
         options = self.engine.options
+        will = packet.will
         if not packet.client_id and not self._may_be_nameless(packet):  # v3 [MQTT-3.1.3-8]
-            self._refuse(packet, ReasonCode.CLIENT_IDENTIFIER_NOT_VALID, "it has no client id", now)
-        elif packet.properties is not None and packet.properties.authentication_method is not None:
-            method = packet.properties.authentication_method  # [MQTT-4.12.0-1]
-            self._refuse(packet, ReasonCode.BAD_AUTHENTICATION_METHOD, f"no such method: {method!r}", now)
-        elif packet.will is not None and packet.will.qos > options.maximum_qos:  # [MQTT-3.2.2-12]
-            self._refuse(packet, ReasonCode.QOS_NOT_SUPPORTED, f"its will has QoS {packet.will.qos}", now)
-        elif packet.will is not None and packet.will.retain and not options.retain_available:  # [MQTT-3.2.2-13]
-            self._refuse(packet, ReasonCode.RETAIN_NOT_SUPPORTED, "its will is to be retained", now)
+            self._refuse_told(ReasonCode.CLIENT_IDENTIFIER_NOT_VALID, "the CONNECT has no client id", now)
+        elif will is not None and will.qos > options.maximum_qos:  # [MQTT-3.2.2-12]
+            self._refuse_told(ReasonCode.QOS_NOT_SUPPORTED, f"the will has QoS {will.qos}", now)
+        elif will is not None and will.retain and not options.retain_available:  # [MQTT-3.2.2-13]
+            self._refuse_told(ReasonCode.RETAIN_NOT_SUPPORTED, "the will is to be retained", now)
+        elif method is not None:
+            self._login = packet
+            self._authenticate(packet, now)
         else:
-            self.connect = packet
+            self.is_waiting = True
             self.engine.gate.login(self, packet, self.address, now)
 
     def _may_be_nameless(self, packet: Connect) -> bool:
@@ -220,17 +271,26 @@ class Connection(Client):
             return False
         return packet.version == MQTT_5 or packet.clean_start  # v3 [MQTT-3.1.3-7]
 
-    def _refuse(self, packet: Connect, reason_code: int, text: str, now: float) -> None:
-        self.connect = packet
-        self.refuse(reason_code, text, now)
+    def refuse(self, reason_code: int, text: str, now: float, server_reference: str = "") -> None:
+        """Send the client away; it gets the code and the code's name, the text is for our log."""
+        told = reason_name(reason_code)
+        if self.session is not None:  # a re-authentication failed [MQTT-4.12.1-2]
+            self._disconnect(reason_code, text, told, now, server_reference)
+            self._answered_late()
+        else:
+            self._refuse(reason_code, text, told, now, server_reference)
 
-    def refuse(self, reason_code: int, text: str, now: float) -> None:
-        """Send the client away with a CONNACK that says why [MQTT-3.2.2-7]."""
+    def _refuse_told(self, reason_code: int, text: str, now: float) -> None:
+        self._refuse(reason_code, text, text, now)
+
+    def _refuse(self, reason_code: int, text: str, told: str, now: float, server_reference: str = "") -> None:
+        """Answer with a CONNACK that says why, and close [MQTT-3.2.2-7]."""
         if self.is_closed:  # the client did not wait for the answer
             return
         client_id = "" if self.connect is None else self.connect.client_id
         if self.version == MQTT_5:
-            self.outbox.append(encode(ConnAck(reason_code), MQTT_5))
+            properties = Properties(server_reference=server_reference or None)
+            self.outbox.append(self._in_words(ConnAck(reason_code, properties=properties), told))
         else:
             return_code = connect_return_code(reason_code)
             if return_code is not None:  # v3 [MQTT-3.2.2-6]
@@ -239,32 +299,36 @@ class Connection(Client):
         self._end(text, now=now)
         self._answered_late()
 
-    def admit(self, permissions: Permissions, now: float) -> None:
+    def admit(self, permissions: Permissions, now: float, data: bytes = b"") -> None:
         """Let the client in: open its session, answer CONNACK, go on where the session stood."""
+        self.is_waiting = False
         packet = self.connect
-        if packet is None:  # the client did not wait for the answer
+        if packet is None:  # it is in already, or did not wait for the answer
+            self._admit_again(permissions, data)
             return
         if packet.will is not None and not permissions.may_publish(packet.will.topic):
-            self.refuse(_NOT_AUTHORIZED, f"it may not publish its will to {packet.will.topic!r}", now)
+            text = f"it may not publish its will to {packet.will.topic!r}"
+            self._refuse_told(_NOT_AUTHORIZED, text, now)
             return
-        self.connect = None
         said = packet.properties if packet.properties is not None else Properties()
         options = self.engine.options
         client_id = packet.client_id or self.engine.new_client_id()  # [MQTT-3.1.3-6]
         outbox = self.outbox
-        outbox.version = packet.version
-        if said.maximum_packet_size is not None:
-            outbox.maximum_packet_size = said.maximum_packet_size
         outbox.alias_maximum = min(said.topic_alias_maximum or 0, options.topic_alias_maximum)
         self.keep_alive = packet.keep_alive
         wished_expiry = _wished_expiry(packet)
         expiry = min(wished_expiry, options.maximum_session_expiry)
         self._may_keep = wished_expiry > 0
         properties = self._limits(packet, client_id, expiry if expiry != wished_expiry else None)
+        if properties is not None and said.authentication_method is not None:  # [MQTT-4.12.0-5]
+            properties.authentication_method = said.authentication_method
+            properties.authentication_data = data or None
         if len(encode(ConnAck(properties=properties), packet.version)) > outbox.maximum_packet_size:
-            self.connect = packet
-            self.refuse(ReasonCode.PACKET_TOO_LARGE, f"it takes {outbox.maximum_packet_size} bytes at most", now)
+            text = f"CONNACK is larger than the {outbox.maximum_packet_size} bytes that it takes"
+            self._refuse_told(ReasonCode.PACKET_TOO_LARGE, text, now)
             return
+        self.connect = None
+        self._exchange = None
         session, is_present = self.engine.open_session(
             client_id,
             self,
@@ -286,7 +350,11 @@ class Connection(Client):
             self._watch_keep_alive()
         self.engine.observer.connected(client_id, self.address, packet)
         session.send_waiting(now)
-        if not self._is_receiving:  # the gate took its time; packets may have come meanwhile
+        self._go_on(now)
+
+    def _go_on(self, now: float) -> None:
+        """After an answer of a gate that took its time: packets may have come meanwhile."""
+        if not self._is_receiving:
             self._handle_packets(now)
             self._answered_late()
 
@@ -311,8 +379,17 @@ class Connection(Client):
             properties.maximum_qos = options.maximum_qos
         if not options.retain_available:
             properties.retain_available = 0
+        if not options.wildcard_subscription_available:
+            properties.wildcard_subscription_available = 0
+        if not options.subscription_identifier_available:
+            properties.subscription_identifier_available = 0
+        if not options.shared_subscription_available:
+            properties.shared_subscription_available = 0
         if not packet.client_id:  # [MQTT-3.1.3-7] [MQTT-3.2.2-16]
             properties.assigned_client_identifier = client_id
+        asked = packet.properties is not None and packet.properties.request_response_information == 1
+        if asked and options.response_information:  # [MQTT-3.1.2-28]
+            properties.response_information = options.response_information.replace("%c", client_id)
         longest = options.maximum_keep_alive
         if longest and (self.keep_alive == 0 or self.keep_alive > longest):
             # [MQTT-3.2.2-21]; a v3 client cannot be told, so it keeps its own.
@@ -320,10 +397,111 @@ class Connection(Client):
             properties.server_keep_alive = longest
         return properties
 
+    # AUTH (section 4.12)
+
+    def _authenticate(self, packet: Connect, now: float) -> None:
+        """Begin an exchange by the method that CONNECT named."""
+        exchange = self.engine.gate.exchange(self, packet, self.address)
+        said = packet.properties
+        assert said is not None  # it named the method
+        if exchange is None:  # [MQTT-4.12.0-1]
+            text = f"no such authentication method: {topics.shown(said.authentication_method or '')}"
+            self._refuse_told(ReasonCode.BAD_AUTHENTICATION_METHOD, text, now)
+            return
+        self._exchange = exchange
+        self.is_waiting = True
+        exchange.receive(said.authentication_data or b"", now)
+
+    def _on_auth(self, packet: Auth, now: float) -> None:
+        login = self._login
+        if login is None or login.properties is None:  # [MQTT-4.12.0-7]
+            raise ProtocolError(
+                ReasonCode.PROTOCOL_ERROR, "AUTH from a client whose CONNECT named no method [MQTT-4.12.0-7]"
+            )
+        said = packet.properties if packet.properties is not None else Properties()
+        method = login.properties.authentication_method
+        if said.authentication_method != method:  # [MQTT-4.12.0-5] [MQTT-4.12.1-1]
+            raise ProtocolError(
+                ReasonCode.PROTOCOL_ERROR,
+                f"AUTH with method {said.authentication_method!r}, CONNECT named {method!r} [MQTT-4.12.0-5]",
+            )
+        if packet.reason_code == ReasonCode.RE_AUTHENTICATE:
+            exchange = self._begin_again(login)
+        else:
+            exchange = self._challenged(packet.reason_code)
+        self._is_challenged = False
+        self.is_waiting = self.session is None  # a client that is in goes on as it was meanwhile
+        exchange.receive(said.authentication_data or b"", now)
+
+    def _begin_again(self, login: Connect) -> Exchange:
+        """A client that is in wants to authenticate again [MQTT-4.12.1-1]."""
+        if self.session is None or self._exchange is not None:
+            raise ProtocolError(
+                ReasonCode.PROTOCOL_ERROR, "a re-authentication while an authentication goes on (section 4.12.1)"
+            )
+        exchange = self.engine.gate.exchange(self, login, self.address)
+        if exchange is None:  # the gate has changed its mind about the method
+            raise ProtocolError(ReasonCode.BAD_AUTHENTICATION_METHOD, "the method is not known any more")
+        self._exchange = exchange
+        return exchange
+
+    def _challenged(self, reason_code: int) -> Exchange:
+        """The exchange in which the client has the word; it must answer [MQTT-4.12.0-3]."""
+        exchange = self._exchange
+        if exchange is None or not self._is_challenged or reason_code != ReasonCode.CONTINUE_AUTHENTICATION:
+            raise ProtocolError(
+                ReasonCode.PROTOCOL_ERROR, f"AUTH {reason_text(reason_code)} at a moment when nobody asked for it"
+            )
+        return exchange
+
+    def challenge(self, data: bytes, now: float) -> None:
+        """Ask the client for the next word of its authentication [MQTT-4.12.0-2]."""
+        if self.is_closed or self._exchange is None:  # the client did not wait for the answer
+            return
+        self.is_waiting = False
+        self._is_challenged = True
+        self.outbox.append(self._auth(ReasonCode.CONTINUE_AUTHENTICATION, data))
+        self._go_on(now)
+
+    def _admit_again(self, permissions: Permissions, data: bytes) -> None:
+        """A re-authentication went well: the client stays, with what it may do now (section 4.12.1)."""
+        session = self.session
+        if session is not None and self._exchange is not None:
+            self._exchange = None
+            session.permissions = permissions
+            self.outbox.append(self._auth(ReasonCode.SUCCESS, data))
+            self._answered_late()
+
+    def _auth(self, reason_code: int, data: bytes) -> bytes:
+        """An AUTH with the method of the CONNECT [MQTT-4.12.0-5]."""
+        login = self._login
+        assert login is not None  # there is an exchange
+        assert login.properties is not None
+        method = login.properties.authentication_method
+        return encode(
+            Auth(reason_code, Properties(authentication_method=method, authentication_data=data or None)), MQTT_5
+        )
+
+    # Answers
+
     def _promise(self, frame: bytes) -> None:
         """Answer with what may only leave when all that was recorded by now is safe."""
         self.outbox.after = self.engine.journal.appended
         self.outbox.append(frame)
+
+    def _in_words(self, packet: ConnAck | Disconnect | SubAck | Acknowledgement, text: str) -> bytes:
+        """A refusal as v5 writes it, with the Reason String if the client wants one [MQTT-3.1.2-29] and it fits.
+
+        [MQTT-3.2.2-19] [MQTT-3.4.2-2] [MQTT-3.5.2-2] [MQTT-3.6.2-2] [MQTT-3.7.2-2] [MQTT-3.9.2-1] [MQTT-3.14.2-3]
+        """
+        plain = encode(packet, MQTT_5)
+        if not self._wants_reasons:
+            return plain
+        if packet.properties is None:
+            packet.properties = Properties()
+        packet.properties.reason_string = text[:_LONGEST_REASON]
+        worded = encode(packet, MQTT_5)
+        return worded if len(worded) <= self.outbox.maximum_packet_size else plain
 
     # PUBLISH
 
@@ -339,9 +517,12 @@ class Connection(Client):
             topic = self._check_properties(topic, properties)
         if qos > 0 or packet.retain:
             self._check_capabilities(qos, packet.retain)
-        if qos == 2 and not session.own(packet.packet_id):  # a repeat [MQTT-4.3.3-10]
-            self._promise(encode_acknowledgement(PUBREC_FIRST, packet.packet_id))
-            return
+        if qos > 0:
+            if qos == 2 and not session.own(packet.packet_id):  # a repeat [MQTT-4.3.3-10]
+                self._promise(encode_acknowledgement(PUBREC_FIRST, packet.packet_id))
+                return
+            if self.version == MQTT_5:
+                self._check_receive_maximum(session, qos)
         reason_code = _SUCCESS
         if not session.permissions.may_publish(topic):
             reason_code = _NOT_AUTHORIZED
@@ -352,20 +533,40 @@ class Connection(Client):
             if not engine.publish(message, session, now):
                 reason_code = _NO_MATCHING_SUBSCRIBERS
         if qos == 1:
-            self._acknowledge(PUBACK_FIRST, packet.packet_id, reason_code)
+            self.outbox.ended += 1
+            self._acknowledge(PUBACK_FIRST, packet.packet_id, reason_code, topic)
         elif qos == 2:
             if reason_code >= 0x80 and self.version == MQTT_5:  # the exchange is over [MQTT-4.3.3-9]
                 session.disown(packet.packet_id)
-            self._acknowledge(PUBREC_FIRST, packet.packet_id, reason_code)
+                self.outbox.ended += 1
+            self._acknowledge(PUBREC_FIRST, packet.packet_id, reason_code, topic)
 
-    def _acknowledge(self, first: int, packet_id: int, reason_code: int) -> None:
+    def _check_receive_maximum(self, session: Session, qos: int) -> None:
+        """Refuse more than we allowed a v5 client to have in flight (section 4.9).
+
+        What we have acknowledged to the end counts until that acknowledgement
+        leaves: the client cannot have known of it.
+        """
+        receiver = session.receiver
+        in_flight = receiver.came + self.outbox.ended
+        if qos == 1:
+            in_flight += 1
+        if in_flight > receiver.receive_maximum:  # [MQTT-3.3.4-7]
+            raise ProtocolError(
+                ReasonCode.RECEIVE_MAXIMUM_EXCEEDED,
+                f"{in_flight:,} messages in flight, we allowed {receiver.receive_maximum:,} [MQTT-3.3.4-7]",
+            )
+
+    def _acknowledge(self, first: int, packet_id: int, reason_code: int, topic: str) -> None:
         """Answer a PUBLISH; before v5 there is no other word than yes."""
         if reason_code == _SUCCESS or self.version != MQTT_5:
             self._promise(encode_acknowledgement(first, packet_id))
-        elif first == PUBACK_FIRST:
-            self._promise(encode(PubAck(packet_id, reason_code), MQTT_5))
+            return
+        answer = PubAck(packet_id, reason_code) if first == PUBACK_FIRST else PubRec(packet_id, reason_code)
+        if reason_code >= 0x80:
+            self._promise(self._in_words(answer, f"no permission to publish to {topics.shown(topic)}"))
         else:
-            self._promise(encode(PubRec(packet_id, reason_code), MQTT_5))
+            self._promise(encode(answer, MQTT_5))
 
     def _check_properties(self, topic: str, properties: Properties) -> str:
         """Check what a client may not say with a PUBLISH, and resolve its topic alias: the topic."""
@@ -404,9 +605,10 @@ class Connection(Client):
 
     def _on_pubrel(self, session: Session, packet: PubRel) -> None:
         if session.disown(packet.packet_id) or self.version != MQTT_5:  # [MQTT-4.3.3-11]
+            self.outbox.ended += 1
             self._promise(encode_acknowledgement(PUBCOMP_FIRST, packet.packet_id))
         else:
-            self.outbox.append(encode(PubComp(packet.packet_id, ReasonCode.PACKET_IDENTIFIER_NOT_FOUND), MQTT_5))
+            self._append_unknown(PubComp(packet.packet_id, ReasonCode.PACKET_IDENTIFIER_NOT_FOUND))
 
     def _on_pubrec(self, session: Session, packet: PubRec, now: float) -> None:
         is_known = session.on_pubrec(packet.packet_id, packet.reason_code, now)
@@ -415,7 +617,10 @@ class Connection(Client):
         if is_known or self.version != MQTT_5:  # [MQTT-4.3.3-4]
             self._promise(encode_acknowledgement(PUBREL_FIRST, packet.packet_id))
         else:
-            self.outbox.append(encode(PubRel(packet.packet_id, ReasonCode.PACKET_IDENTIFIER_NOT_FOUND), MQTT_5))
+            self._append_unknown(PubRel(packet.packet_id, ReasonCode.PACKET_IDENTIFIER_NOT_FOUND))
+
+    def _append_unknown(self, answer: Acknowledgement) -> None:
+        self.outbox.append(self._in_words(answer, f"packet id {answer.packet_id} is not in use"))
 
     # SUBSCRIBE and UNSUBSCRIBE
 
@@ -423,32 +628,58 @@ class Connection(Client):
         identifier = 0
         if packet.properties is not None and packet.properties.subscription_identifiers:
             identifier = packet.properties.subscription_identifiers[0]
+            if not self.engine.options.subscription_identifier_available:
+                raise ProtocolError(
+                    ReasonCode.SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED,
+                    "a subscription identifier, we said no (section 3.2.2.3.12)",
+                )
         reason_codes: list[int] = []
+        refusals: list[str] = []
         wanting: list[Subscription] = []  # retained messages
         for request in packet.requests:  # as if they came one by one [MQTT-3.8.4-5]
-            reason_code = self._check_request(session, request)
+            reason_code, text = self._refusal(session, request)
             if reason_code < 0x80:
                 subscription, is_new = self.engine.subscribe(session, request, identifier)
                 reason_code = subscription.qos  # [MQTT-3.8.4-7]
                 if _wants_retained(subscription, request, is_new=is_new):
                     wanting.append(subscription)
+            else:
+                refusals.append(text)
             reason_codes.append(reason_code)
-        self._promise(encode(SubAck(packet.packet_id, self._subscribe_codes(packet, reason_codes)), self.version))
+        answer = SubAck(packet.packet_id, self._subscribe_codes(packet, reason_codes))  # [MQTT-3.8.4-1]
+        if refusals and self.version == MQTT_5:
+            self._promise(self._in_words(answer, "; ".join(refusals)))
+        else:
+            self._promise(encode(answer, self.version))
         for subscription in wanting:
             self.engine.send_retained(subscription, now)
 
-    def _check_request(self, session: Session, request: SubscriptionRequest) -> int:
-        """0, or the reason code why the subscription is refused."""
+    def _refusal(self, session: Session, request: SubscriptionRequest) -> tuple[int, str]:
+        """Why a subscription is refused, as a reason code and in words; 0 if it is not."""
         try:
             topics.check_filter(request.topic_filter)
         except ValueError as error:
             if self.version != MQTT_5:  # v3 [MQTT-4.8.0-1]
                 raise ProtocolError(ReasonCode.PROTOCOL_ERROR, str(error)) from None
-            return ReasonCode.TOPIC_FILTER_INVALID
+            return ReasonCode.TOPIC_FILTER_INVALID, str(error)
         _, topic_filter = topics.split_shared(request.topic_filter)
         if request.no_local and topics.is_shared(request.topic_filter):  # [MQTT-3.8.3-4]
             raise ProtocolError(ReasonCode.PROTOCOL_ERROR, "No Local on a Shared Subscription [MQTT-3.8.3-4]")
-        return _SUCCESS if session.permissions.may_subscribe(topic_filter) else _NOT_AUTHORIZED
+        options = self.engine.options
+        if not options.wildcard_subscription_available and topics.has_wildcard(topic_filter):
+            return self._unavailable(ReasonCode.WILDCARD_SUBSCRIPTIONS_NOT_SUPPORTED, request)
+        if not options.shared_subscription_available and topics.is_shared(request.topic_filter):
+            return self._unavailable(ReasonCode.SHARED_SUBSCRIPTIONS_NOT_SUPPORTED, request)
+        if not session.permissions.may_subscribe(topic_filter):
+            return _NOT_AUTHORIZED, f"no permission to subscribe to {topics.shown(topic_filter)}"
+        return _SUCCESS, ""
+
+    def _unavailable(self, reason_code: ReasonCode, request: SubscriptionRequest) -> tuple[int, str]:
+        """A v5 client was told in CONNACK that we do not offer this (sections 3.2.2.3.11 and 3.2.2.3.13)."""
+        text = f"topic filter {topics.shown(request.topic_filter)}, we said no"
+        if self.version == MQTT_5:
+            raise ProtocolError(reason_code, text)
+        return reason_code, text
 
     def _subscribe_codes(self, packet: Subscribe, reason_codes: list[int]) -> list[int]:
         """The codes as the client's version says them: v3.1.1 knows one failure, v3.1 none."""

@@ -31,6 +31,10 @@ class Options:
         max_queued_messages: int = 1_000,
         max_outbox_bytes: int = 16 * 1024 * 1024,
         allow_empty_client_id: bool = True,
+        wildcard_subscription_available: bool = True,
+        shared_subscription_available: bool = True,
+        subscription_identifier_available: bool = True,
+        response_information: str = "",
     ) -> None:
         _check("maximum_packet_size", maximum_packet_size, 20, LARGEST_PACKET_LIMIT)
         _check("receive_maximum", receive_maximum, 1, codes.MAX_PACKET_ID)
@@ -43,7 +47,7 @@ class Options:
         _check("max_queued_messages", max_queued_messages, 1, 1 << 40)
         _check("max_outbox_bytes", max_outbox_bytes, 1, 1 << 40)
         self.maximum_packet_size = maximum_packet_size  # the largest packet that a client may send
-        self.receive_maximum = receive_maximum  # QoS 2 messages that a client may have in flight to us
+        self.receive_maximum = receive_maximum  # messages above QoS 0 that a client may have in flight to us
         self.maximum_qos = maximum_qos
         self.retain_available = retain_available
         self.topic_alias_maximum = topic_alias_maximum  # in each direction
@@ -54,6 +58,10 @@ class Options:
         self.max_queued_messages = max_queued_messages  # that wait for one client; what comes then is dropped
         self.max_outbox_bytes = max_outbox_bytes  # that wait for one client's socket; QoS 0 is dropped then
         self.allow_empty_client_id = allow_empty_client_id
+        self.wildcard_subscription_available = wildcard_subscription_available
+        self.shared_subscription_available = shared_subscription_available
+        self.subscription_identifier_available = subscription_identifier_available
+        self.response_information = response_information  # for who asks, with its client id for %c; empty: none
 
 
 def _check(name: str, value: int, lowest: int, highest: int) -> None:

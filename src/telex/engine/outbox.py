@@ -37,6 +37,7 @@ class Outbox:
         self.size = 0  # bytes in frames
         self.after = 0  # the position in the journal that must be committed before the frames may leave
         self.trouble: ProtocolError | None = None  # why this client cannot be served any longer
+        self.ended = 0  # of the client's exchanges above QoS 0, those whose last acknowledgement is in frames
         self._answers = 0  # bytes in frames that are no PUBLISH
         self.is_closing = False  # nothing is added any more; when all has left, the connection closes
         self.version = 0  # of the protocol; 0 before CONNECT
@@ -82,6 +83,7 @@ class Outbox:
         data = frames[0] if len(frames) == 1 else b"".join(frames)
         self.frames = []
         self.size = 0
+        self.ended = 0
         self._answers = 0
         self.stats.bytes_sent += len(data)
         return data

@@ -27,16 +27,40 @@ class Journal:
 class Client(Timed):
     """One client's connection, as those see it who decide about it."""
 
-    def admit(self, permissions: Permissions, now: float) -> None:
-        """Let the client in: the answer to ``Gate.login``."""
+    def admit(self, permissions: Permissions, now: float, data: bytes = b"") -> None:
+        """Let the client in, or let it stay after a re-authentication: the good answer to ``Gate`` and ``Exchange``.
+
+        ``data`` is what an authentication method says at its end.
+        """
         raise NotImplementedError
 
-    def refuse(self, reason_code: int, text: str, now: float) -> None:
-        """Send the client away: the other answer. The text is for our log."""
+    def refuse(self, reason_code: int, text: str, now: float, server_reference: str = "") -> None:
+        """Send the client away: the other answer.
+
+        The text is for our log: whom a login concerns may be a secret, so that
+        the client gets the code only. With USE_ANOTHER_SERVER or SERVER_MOVED,
+        ``server_reference`` may say where to go (section 4.11).
+        """
         raise NotImplementedError
 
-    def disconnect(self, reason_code: int, text: str, now: float) -> None:
+    def challenge(self, data: bytes, now: float) -> None:
+        """Ask the client to go on with its authentication: the third answer of an ``Exchange`` (section 4.12)."""
+        raise NotImplementedError
+
+    def disconnect(self, reason_code: int, text: str, now: float, server_reference: str = "") -> None:
         """End the connection, and tell the client why where its version can (section 3.14)."""
+        raise NotImplementedError
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Exchange:
+    """One authentication of one client by a method that its CONNECT named (section 4.12)."""
+
+    def receive(self, data: bytes, now: float) -> None:
+        """Take in the Authentication Data of CONNECT, then of each AUTH; empty if there is none.
+
+        Answer with ``challenge``, ``admit`` or ``refuse`` of the client, at once or later.
+        """
         raise NotImplementedError
 
 
@@ -50,6 +74,14 @@ class Gate:
         Until then nothing that the client sends is processed [MQTT-3.1.4-6].
         """
         client.admit(EVERYTHING, now)
+
+    def exchange(self, client: Client, packet: Connect, address: str) -> Exchange | None:
+        """Begin an authentication by the method that the CONNECT names, in place of ``login``.
+
+        Asked at CONNECT, and again for each re-authentication. None: we do not know
+        the method; this gate knows none.
+        """
+        return None
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)

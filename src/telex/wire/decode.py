@@ -273,9 +273,9 @@ class Decoder:
             raise ProtocolError(
                 ReasonCode.UNSUPPORTED_PROTOCOL_VERSION, f"protocol version {version}, expected 3, 4 or 5"
             )
+        self.version = version  # what is wrong from here on can be said in its words
         packet = _connect_body(reader, version)
         reader.finish("CONNECT")
-        self.version = version
         return packet
 
 
