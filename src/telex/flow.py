@@ -42,11 +42,16 @@ class Sender(Generic[D]):
 
     @property
     def can_send(self) -> bool:
-        """Whether the peer takes another PUBLISH now [MQTT-4.9.0-2]."""
+        """Whether the peer takes another PUBLISH now [MQTT-4.9.0-2].
+
+        Only PUBLISH asks; no other packet waits for quota [MQTT-4.9.0-3] [MQTT-3.3.4-8] [MQTT-3.3.4-10].
+        """
         return self.quota > 0 and len(self.in_flight) < MAX_PACKET_ID
 
     def next_packet_id(self) -> int:
-        """An id that is not in flight [MQTT-2.2.1-3]. There must be one.
+        """An id that is not in flight. There must be one.
+
+        [MQTT-2.2.1-3] [MQTT-2.2.1-4] [MQTT-4.3.2-1] [MQTT-4.3.3-1]
 
         Ids are taken in turn, so that one that was just freed rests as long as
         possible: a late acknowledgement then meets nobody.
@@ -61,7 +66,7 @@ class Sender(Generic[D]):
     def send(self, delivery: D) -> None:
         """Give a delivery its packet id; its PUBLISH leaves now. ``can_send`` must be true."""
         delivery.packet_id = self.next_packet_id()
-        self.in_flight[delivery.packet_id] = delivery
+        self.in_flight[delivery.packet_id] = delivery  # until PUBACK or PUBREC [MQTT-4.3.2-3] [MQTT-4.3.3-3]
         self._take_quota(delivery)
 
     def send_again(self, delivery: D) -> None:
@@ -96,7 +101,7 @@ class Sender(Generic[D]):
             delivery.is_released = True
             # To the end: PUBRELs are sent again in the order of their PUBRECs [MQTT-4.6.0-4].
             del self.in_flight[packet_id]
-            self.in_flight[packet_id] = delivery
+            self.in_flight[packet_id] = delivery  # until PUBCOMP [MQTT-4.3.3-5]
         return delivery
 
     def on_pubcomp(self, packet_id: int) -> D | None:
@@ -113,13 +118,14 @@ class Sender(Generic[D]):
 
         First what is released, in the order of its PUBRECs: that needs a PUBREL and
         no quota, so it may not wait for any [MQTT-3.3.4-8]. Then the others, in the
-        order of their first sending: they need their PUBLISH with DUP, and
+        order of their first sending [MQTT-4.6.0-1]: they need their PUBLISH with DUP, and
         ``send_again``, as soon as ``can_send_again``.
         """
         self.receive_maximum = receive_maximum
-        self.quota = receive_maximum  # fresh on each connection (section 4.9)
+        self.quota = receive_maximum  # fresh on each connection [MQTT-4.9.0-1]
         for delivery in self.in_flight.values():
             delivery.has_quota = False
+        # What is released has sent its last PUBLISH [MQTT-4.3.3-6].
         released = [delivery for delivery in self.in_flight.values() if delivery.is_released]
         return deque(released + [delivery for delivery in self.in_flight.values() if not delivery.is_released])
 
@@ -141,7 +147,8 @@ class Sender(Generic[D]):
 class Receiver:
     """The receiving half: the packet ids of QoS 2 messages that we own already.
 
-    They outlive the connection. QoS 1 needs no memory here: a repeated PUBLISH
+    They outlive the connection, and the message: what has expired is acknowledged to
+    the end [MQTT-4.3.3-13]. QoS 1 needs no memory here: a repeated PUBLISH
     is a new message [MQTT-4.3.2-5].
     """
 

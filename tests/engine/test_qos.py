@@ -197,6 +197,23 @@ def test_messages_of_both_kinds_are_in_flight_together() -> None:  # [MQTT-3.3.4
     assert pub.got[-1] == Disconnect(ReasonCode.RECEIVE_MAXIMUM_EXCEEDED)
 
 
+def test_the_pubrel_of_an_earlier_connection_takes_no_quota() -> None:  # [MQTT-3.3.4-7], P3
+    world = World(Options(receive_maximum=1))
+    pub = world.client("pub", session_expiry=60).sends(Publish("a", qos=2, packet_id=1)).drops().returns()
+    pub.sends(PubRel(1), Publish("a", qos=1, packet_id=1))
+    assert pub.got == [PubComp(1), PubAck(1, 0x10)]
+
+
+def test_what_was_refused_as_one_too_many_is_not_owned() -> None:  # [MQTT-4.3.3-10]
+    world = World(Options(receive_maximum=1))
+    sub = world.client("sub").subscribes("a", qos=2)
+    pub = world.client("pub", session_expiry=60)
+    pub.sends(Publish("a", b"1", qos=1, packet_id=1), Publish("a", b"2", qos=2, packet_id=2))
+    assert pub.got == [PubAck(1), Disconnect(ReasonCode.RECEIVE_MAXIMUM_EXCEEDED)]
+    pub.returns().sends(Publish("a", b"2", qos=2, packet_id=2, dup=True))
+    assert sub.payloads == [b"1", b"2"]
+
+
 def test_a_v3_client_does_not_know_our_receive_maximum() -> None:
     world = World(Options(receive_maximum=1))
     pub = world.client("pub", version=4).sends(*[Publish("a", qos=1, packet_id=number) for number in range(1, 100)])

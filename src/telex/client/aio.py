@@ -1,18 +1,28 @@
 """A client on asyncio: what the commands use to talk to a broker."""
 
 import asyncio
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-from telex.client.connection import ClientConnection, Publication, refusal
-from telex.codes import MQTT_5, reason_text
+from telex.client.connection import ClientConnection, Publication, farewell, refusal
+from telex.codes import MQTT_5, ReasonCode
 from telex.errors import MqttError, NotConnected, Refused, Timeout
 from telex.streams.tcp import TcpStream
-from telex.wire.encode import encode
-from telex.wire.packets import ConnAck, Connect, Disconnect, Publish, SubAck, SubscriptionRequest, UnsubAck
+from telex.wire.packets import Auth, ConnAck, Connect, Disconnect, Publish, SubAck, SubscriptionRequest, UnsubAck
 from telex.wire.properties import Properties
 
 _CONNECT_SECONDS: Final = 10.0
-_TICK_SECONDS: Final = 1.0
+"""For the network connection and CONNACK together: a broker that says nothing is not waited for (M1)."""
+
+
+class Authenticator(Protocol):
+    """What we know of an authentication method (section 4.12). Its first words are in the CONNECT."""
+
+    def answer(self, challenge: bytes) -> bytes:
+        """What to say to the authentication data of the broker's AUTH; empty if there is none.
+
+        Raises:
+            Refused: the broker is not who it should be. The connection ends.
+        """
 
 
 class AsyncClient:
@@ -20,10 +30,17 @@ class AsyncClient:
 
     Args:
         connect: the CONNECT with which it comes.
+        authenticator: answers the broker's AUTH, if the CONNECT names an authentication
+            method of more than one step. What the broker says at its end is in the
+            ConnAck that ``connect`` returns.
+
+    Raises:
+        ValueError: a CONNECT that cannot be written, or that no broker may accept.
     """
 
-    def __init__(self, connect: Connect) -> None:
+    def __init__(self, connect: Connect, *, authenticator: Authenticator | None = None) -> None:
         self._connection = ClientConnection(connect)
+        self._authenticator = authenticator
         self._loop = asyncio.get_running_loop()
         self._stream: TcpStream | None = None
         self._messages: asyncio.Queue[Publish | None] = asyncio.Queue()  # None: no more will come
@@ -40,13 +57,11 @@ class AsyncClient:
         """Connect and wait for the broker's answer.
 
         Raises:
-            ValueError: CONNECT cannot be written.
             OSError: the broker is not there, or its name does not resolve.
             Refused: it does not let us in.
             NotConnected: it closed the connection without an answer.
             Timeout: it does not answer.
         """
-        encode(self._connection.connect, self._connection.version)
         try:
             async with asyncio.timeout(_CONNECT_SECONDS):
                 await self._loop.create_connection(lambda: TcpStream(self._opened), host, port)
@@ -135,7 +150,7 @@ class AsyncClient:
         self._stream = stream
         self._connection.opened(self._loop.time())
         self._work()
-        self._timer = self._loop.call_later(_TICK_SECONDS, self._tick)
+        self._timer = self._loop.call_later(self._connection.tick_seconds, self._tick)
         return self
 
     def received(self, data: bytes) -> None:
@@ -178,7 +193,7 @@ class AsyncClient:
                 self._stream.abort()
             return
         self._work()
-        self._timer = self._loop.call_later(_TICK_SECONDS, self._tick)
+        self._timer = self._loop.call_later(self._connection.tick_seconds, self._tick)
 
     def _check(self) -> None:
         if self._failure is not None:
@@ -200,8 +215,10 @@ class AsyncClient:
                 answer = self._answers.pop(event.packet_id, None)
                 if answer is not None and not answer.done():
                     answer.set_result(event)
+            elif isinstance(event, Auth):
+                self._answer(event)
             elif isinstance(event, Disconnect) and self._connection.version == MQTT_5:
-                self._failure = NotConnected(f"the broker ended the connection: {reason_text(event.reason_code)}")
+                self._failure = NotConnected(f"the broker ended the connection: {farewell(event)}")
         stream = self._stream
         if stream is None:
             return
@@ -212,6 +229,18 @@ class AsyncClient:
                 self._writable.clear()
         if self._connection.is_closing:
             stream.close()
+
+    def _answer(self, challenge: Auth) -> None:
+        data = None if challenge.properties is None else challenge.properties.authentication_data
+        try:
+            if self._authenticator is None:
+                raise Refused(ReasonCode.BAD_AUTHENTICATION_METHOD, "the broker asks for more than CONNECT said")
+            answer = self._authenticator.answer(data or b"")
+        except Refused as error:
+            self._failure = error
+            self._connection.disconnect(ReasonCode.NOT_AUTHORIZED)
+        else:
+            self._connection.authenticate(answer)
 
 
 def _fail(future: "asyncio.Future[Any]", error: MqttError) -> None:

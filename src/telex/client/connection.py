@@ -10,7 +10,7 @@ from typing import Final
 
 from telex import topics
 from telex.codes import MAX_PACKET_BYTES, MAX_PACKET_ID, MQTT_5, ReasonCode, reason_text
-from telex.errors import NotConnected, ProtocolError
+from telex.errors import NotConnected, ProtocolError, Refused
 from telex.errors import Timeout as TimedOut
 from telex.flow import Delivery, Receiver, Sender
 from telex.wire.decode import Decoder
@@ -24,6 +24,7 @@ from telex.wire.encode import (
     encode_acknowledgement,
 )
 from telex.wire.packets import (
+    Auth,
     ConnAck,
     Connect,
     Disconnect,
@@ -41,8 +42,14 @@ from telex.wire.packets import (
     Unsubscribe,
 )
 from telex.wire.properties import Properties
+from telex.wire.reasons import DISCONNECT_CODES
 
 _NEVER: Final = -1.0
+
+# Whose turn it is in an authentication that goes by AUTH packets (section 4.12).
+_NOBODYS: Final = 0
+_OURS: Final = 1
+_SERVERS: Final = 2
 
 
 class Publication(Delivery):
@@ -54,6 +61,7 @@ class Publication(Delivery):
         self.payload = payload
         self.retain = retain
         self.properties = properties
+        self.size = 0  # bytes of its PUBLISH, known when it was written for the first time
         self.is_done = False
         self.reason_code = 0  # of PUBACK or PUBREC; 0x80 and above: the server refused it
 
@@ -77,55 +85,69 @@ class ClientConnection:
     """The client's end.
 
     What happens is told by ``take_events``: the packets ConnAck, SubAck, UnsubAck,
-    Disconnect and Publish (a message that came) as they are, and each Publication
-    that is done. What is to be sent is given by ``take``.
+    Disconnect and Publish (a message that came) as they are, each Publication that
+    is done, and Auth: with 0x18 it waits for ``authenticate``, with 0x00 what
+    ``reauthenticate`` began is done. What is to be sent is given by ``take``.
 
     Args:
-        connect: the CONNECT that opens each network connection.
+        connect: the CONNECT that opens each network connection. It may be replaced
+            before ``opened``, for new authentication data.
+
+    Raises:
+        ValueError: a CONNECT that cannot be written, or that no server may accept.
     """
 
     def __init__(self, connect: Connect) -> None:
+        _check_connect(connect)
         self.connect = connect
         self.version = connect.version
-        self.client_id = connect.client_id  # the server may assign another
         self.is_open = False  # CONNACK said yes, and nothing has ended it since
         self.is_closing = False  # when what is written has left, the connection is to be closed
+        self._has_network = False  # a network connection is there, and nothing has ended it
         self._sender = _ClientSender()
         self._receiver = Receiver()
         self._waiting: deque[Publication] = deque()  # what the server does not take yet
+        self._said = Properties()  # what our CONNECT says of us
         self._limits = Properties()  # what CONNACK said of the server
         self._decoder = Decoder(version=connect.version)
         self._aliases: dict[int, str] = {}
         self._frames: list[bytes] = []
+        self._ended = 0  # messages whose last acknowledgement is among these frames: the server cannot know of it
         self._events: list[Packet | Publication] = []
-        self._has_state = False  # an earlier connection left something to go on with
+        self._turn = _NOBODYS
         self._keep_alive = connect.keep_alive
         self._last_sent = 0.0
         self._pinged_at = _NEVER
+
+    @property
+    def client_id(self) -> str:
+        """Who we are: the server may have chosen the name."""
+        return self.connect.client_id
 
     # The network connection
 
     def opened(self, now: float) -> None:
         """A network connection is there: CONNECT is the first packet [MQTT-3.1.0-1]."""
-        said = self.connect.properties
-        limit = MAX_PACKET_BYTES
-        if said is not None and said.maximum_packet_size is not None:
-            limit = said.maximum_packet_size
-        asked = None if said is None else said.receive_maximum
-        self._receiver.resume(asked or MAX_PACKET_ID)
-        self._decoder = Decoder(limit, version=self.version)
-        self._aliases = {}  # [MQTT-3.3.2-7]
-        self._limits = Properties()
-        self._sender.requests.clear()  # they are not sent again (section 4.4)
+        said = self.connect.properties if self.version == MQTT_5 else None
+        self._said = said if said is not None else Properties()
+        self._receiver.resume(self._said.receive_maximum or MAX_PACKET_ID)
+        self._decoder = Decoder(self._said.maximum_packet_size or MAX_PACKET_BYTES, version=self.version)
+        self._aliases = {}  # [MQTT-3.3.2-7] (L1)
+        self._limits = Properties()  # what an earlier CONNACK said is over (Z1)
+        self._sender.requests.clear()  # they are not sent again [MQTT-4.4.0-1]
+        self._turn = _NOBODYS if self._said.authentication_method is None else _SERVERS
         self._keep_alive = self.connect.keep_alive
         self._pinged_at = _NEVER
+        self._has_network = True
         self.is_closing = False
         self._frames = [encode(self.connect, self.version)]
+        self._ended = 0
         self._last_sent = now
 
     def lost(self) -> None:
-        """The network connection is gone. What is in flight is kept for the next one."""
+        """The network connection is gone. What is in flight is kept for the next one [MQTT-3.1.2-23]."""
         self.is_open = False
+        self._has_network = False
         self._frames = []
 
     def receive(self, data: bytes) -> None:
@@ -142,15 +164,16 @@ class ClientConnection:
                 if packet is None:
                     return
                 self._handle(packet)
-        except ProtocolError as error:
-            if self.is_open and self.version == MQTT_5:
-                self._frames.append(encode(Disconnect(error.reason_code), MQTT_5))
-            self.is_open = False
-            self.is_closing = True
+        except ProtocolError as error:  # [MQTT-4.13.2-1] v3 [MQTT-4.8.0-1]
+            # Not all codes are for DISCONNECT: 0x84, of a CONNECT that the server sent, is not.
+            reason_code = error.reason_code if error.reason_code in DISCONNECT_CODES else ReasonCode.PROTOCOL_ERROR
+            self._end(Disconnect(reason_code) if self.version == MQTT_5 else None)
             raise
 
     def tick(self, now: float) -> None:
-        """Keep the connection alive; to be called about once a second [MQTT-3.1.2-20].
+        """Keep the connection alive; to be called every ``tick_seconds`` [MQTT-3.1.2-20].
+
+        How long CONNACK may take is the caller's to decide: until then, nothing is sent.
 
         Raises:
             Timeout: the server did not answer a PINGREQ within the keep-alive time.
@@ -160,9 +183,14 @@ class ClientConnection:
         if self._pinged_at != _NEVER:
             if now - self._pinged_at >= self._keep_alive:
                 raise TimedOut(f"the server did not answer a PINGREQ within {self._keep_alive} s")
-        elif now - self._last_sent >= self._keep_alive * 0.8:  # early enough to be there in time
+        elif now - self._last_sent >= self._keep_alive * 0.8:  # the rest is for the time between two ticks
             self._frames.append(PINGREQ_BYTES)
             self._pinged_at = now
+
+    @property
+    def tick_seconds(self) -> float:
+        """How often ``tick`` is to be called, so that no PINGREQ comes late (A1)."""
+        return min(1.0, self._keep_alive * 0.2) if self._keep_alive > 0 else 1.0
 
     def take(self, now: float) -> bytes:
         """The bytes that are to be sent."""
@@ -170,6 +198,7 @@ class ClientConnection:
             return b""
         data = b"".join(self._frames)
         self._frames = []
+        self._ended = 0
         self._last_sent = now
         return data
 
@@ -193,15 +222,26 @@ class ClientConnection:
         """Publish a message; above QoS 0 it may have to wait until the server takes it.
 
         Raises:
-            ValueError: the topic, or what the server has said that it does not take.
+            ValueError: what PUBLISH cannot say, what a client may not say in it (a
+                topic alias, a subscription identifier), or what the server has said
+                that it does not take. Nothing is sent, and no packet id is used.
             NotConnected: no connection is open.
         """
         self._check_open()
         topics.check_name(topic)
-        self._check_server_takes(topic, payload, qos, retain, properties)
+        if properties is not None:
+            if properties.topic_alias is not None:  # [MQTT-3.2.2-17] [MQTT-3.2.2-18] [MQTT-3.3.2-8] [MQTT-3.3.2-9]
+                raise ValueError(f"topic alias {properties.topic_alias}: this client always sends the whole topic")
+            if properties.subscription_identifiers:  # [MQTT-3.3.4-6]
+                raise ValueError("a client may not send a subscription identifier [MQTT-3.3.4-6]")
         publication = Publication(topic, payload, qos, retain, properties)
-        if qos == 0:
-            self._frames.append(encode(Publish(topic, payload, retain=retain, properties=properties), self.version))
+        frame = self._encode(publication, packet_id=1 if qos > 0 else 0, dup=False)
+        publication.size = len(frame)
+        objection = self._objection(publication)
+        if objection is not None:
+            raise ValueError(str(objection))
+        if qos == 0:  # [MQTT-4.3.1-1]
+            self._frames.append(frame)
             publication.is_done = True
             self._events.append(publication)
         else:
@@ -213,33 +253,67 @@ class ClientConnection:
         """Ask for what matches; the SubAck with the returned packet id is the answer.
 
         Raises:
-            ValueError: an invalid filter.
+            ValueError: an invalid filter, or what the server has said that it does not take.
             NotConnected: no connection is open.
         """
         self._check_open()
         for request in requests:
             topics.check_filter(request.topic_filter)
-        packet_id = self._reserve_packet_id()
-        self._frames.append(encode(Subscribe(packet_id, requests, properties), self.version))
-        return packet_id
+            self._check_server_offers(request)
+        has_identifier = properties is not None and properties.subscription_identifiers != ()
+        if has_identifier and self._limits.subscription_identifier_available == 0:  # section 3.2.2.3.12
+            raise ValueError("the server has no subscription identifiers")
+        return self._request(Subscribe(self._free_packet_id(), requests, properties))
 
     def unsubscribe(self, topic_filters: list[str], properties: Properties | None = None) -> int:
         """Ask for no more; the UnsubAck with the returned packet id is the answer.
 
         Raises:
+            ValueError: an invalid filter.
             NotConnected: no connection is open.
         """
         self._check_open()
-        packet_id = self._reserve_packet_id()
-        self._frames.append(encode(Unsubscribe(packet_id, topic_filters, properties), self.version))
-        return packet_id
+        for topic_filter in topic_filters:
+            topics.check_filter(topic_filter)
+        return self._request(Unsubscribe(self._free_packet_id(), topic_filters, properties))
+
+    def authenticate(self, data: bytes | None = None) -> None:
+        """Answer the AUTH 0x18 that ``take_events`` gave, with authentication data (section 4.12).
+
+        Raises:
+            ValueError: no AUTH of the server waits for an answer.
+            NotConnected: the connection has ended.
+        """
+        if not self._has_network:
+            raise NotConnected("there is no connection to a server")
+        if self._turn != _OURS:  # [MQTT-4.12.0-7]
+            raise ValueError("authenticate() answers an AUTH of the server, and none waits for an answer")
+        self._send_auth(ReasonCode.CONTINUE_AUTHENTICATION, data)  # [MQTT-4.12.0-3]
+
+    def reauthenticate(self, data: bytes | None = None) -> None:
+        """Prove once more who we are, by the method of CONNECT (section 4.12.1).
+
+        Other packets go on as before. The server answers with Auth 0x18, then with
+        Auth 0x00, or with Disconnect.
+
+        Raises:
+            ValueError: CONNECT named no method, or an authentication is going on.
+            NotConnected: no connection is open.
+        """
+        self._check_open()
+        if self._said.authentication_method is None:  # [MQTT-4.12.0-7]
+            raise ValueError("reauthenticate() needs a CONNECT with an authentication method [MQTT-4.12.0-7]")
+        if self._turn != _NOBODYS:
+            raise ValueError("an authentication is going on; wait for its end")
+        self._send_auth(ReasonCode.RE_AUTHENTICATE, data)  # [MQTT-4.12.1-1]
 
     def disconnect(self, reason_code: int = 0) -> None:
-        """Take leave: nothing is sent after it [MQTT-3.14.4-1], and the connection is to be closed."""
-        if self.is_open:
-            self._frames.append(encode(Disconnect(reason_code), self.version))
-        self.is_open = False
-        self.is_closing = True
+        """Take leave: nothing is sent after it [MQTT-3.14.4-1], and the connection is to be closed [MQTT-3.14.4-2].
+
+        Raises:
+            ValueError: a reason code that DISCONNECT may not carry.
+        """
+        self._end(Disconnect(reason_code))
 
     @property
     def unfinished(self) -> int:
@@ -247,29 +321,67 @@ class ClientConnection:
         return len(self._sender.in_flight) + sum(1 for each in self._waiting if each.packet_id == 0)
 
     def _check_open(self) -> None:
-        if not self.is_open:
+        if not self.is_open:  # [MQTT-3.1.2-30]
             raise NotConnected("there is no connection to a server")
 
-    def _check_server_takes(
-        self, topic: str, payload: bytes, qos: int, retain: bool, properties: Properties | None
-    ) -> None:
-        limits = self._limits
-        if limits.maximum_qos is not None and qos > limits.maximum_qos:  # [MQTT-3.2.2-11]
-            raise ValueError(f"QoS {qos}: the server takes {limits.maximum_qos} at most")
-        if retain and limits.retain_available == 0:  # [MQTT-3.2.2-14]
-            raise ValueError("the server does not take retained messages")
-        if limits.maximum_packet_size is not None:  # [MQTT-3.2.2-15]
-            packet = Publish(topic, payload, qos, retain, packet_id=1 if qos else 0, properties=properties)
-            size = len(encode(packet, self.version))
-            if size > limits.maximum_packet_size:
-                raise ValueError(f"a packet of {size:,} bytes: the server takes {limits.maximum_packet_size:,} at most")
+    def _end(self, goodbye: Disconnect | None) -> None:
+        if goodbye is not None and self._has_network:
+            self._frames.append(encode(goodbye, self.version))
+        self.is_open = False
+        self.is_closing = True
+        self._has_network = False
 
-    def _reserve_packet_id(self) -> int:
+    def _objection(self, publication: Publication) -> Refused | None:
+        """Why the server does not take a publication, by what its CONNACK said."""
+        limits = self._limits
+        if limits.maximum_qos is not None and publication.qos > limits.maximum_qos:  # [MQTT-3.2.2-11]
+            return Refused(
+                ReasonCode.QOS_NOT_SUPPORTED, f"QoS {publication.qos}: the server takes {limits.maximum_qos} at most"
+            )
+        if publication.retain and limits.retain_available == 0:  # [MQTT-3.2.2-14]
+            return Refused(ReasonCode.RETAIN_NOT_SUPPORTED, "the server does not take retained messages")
+        if limits.maximum_packet_size is not None and publication.size > limits.maximum_packet_size:
+            return Refused(ReasonCode.PACKET_TOO_LARGE, self._too_large(publication.size))
+        return None
+
+    def _too_large(self, size: int) -> str:
+        return f"a packet of {size:,} bytes: the server takes {self._limits.maximum_packet_size:,} at most"
+
+    def _check_server_offers(self, request: SubscriptionRequest) -> None:
+        """Refuse what CONNACK has said that the server does not have (sections 3.2.2.3.11 and 3.2.2.3.13)."""
+        limits = self._limits
+        topic_filter = request.topic_filter
+        if limits.wildcard_subscription_available == 0 and topics.has_wildcard(topic_filter):
+            raise ValueError(f"topic filter {topics.shown(topic_filter)}: the server has no wildcards")
+        if self.version == MQTT_5 and topics.is_shared(topic_filter):
+            if limits.shared_subscription_available == 0:
+                raise ValueError(f"topic filter {topics.shown(topic_filter)}: the server has no shared subscriptions")
+            if request.no_local:  # [MQTT-3.8.3-4]
+                raise ValueError(
+                    f"topic filter {topics.shown(topic_filter)}: No Local is not for shared ones [MQTT-3.8.3-4]"
+                )
+
+    def _free_packet_id(self) -> int:
         if len(self._sender.requests) + len(self._sender.in_flight) >= MAX_PACKET_ID:
             raise ValueError("all 65,535 packet ids are in use; wait for some answers first")
-        packet_id = self._sender.next_packet_id()
-        self._sender.requests.add(packet_id)
-        return packet_id
+        return self._sender.next_packet_id()
+
+    def _request(self, packet: Subscribe | Unsubscribe) -> int:
+        self._write(encode(packet, self.version))
+        self._sender.requests.add(packet.packet_id)  # not before: what cannot be sent uses no id
+        return packet.packet_id
+
+    def _send_auth(self, reason_code: int, data: bytes | None) -> None:
+        method = self._said.authentication_method  # [MQTT-4.12.0-5]
+        properties = Properties(authentication_method=method, authentication_data=data)
+        self._write(encode(Auth(reason_code, properties), self.version))
+        self._turn = _SERVERS
+
+    def _write(self, frame: bytes) -> None:
+        limit = self._limits.maximum_packet_size
+        if limit is not None and len(frame) > limit:  # [MQTT-3.2.2-15]
+            raise ValueError(self._too_large(len(frame)))
+        self._frames.append(frame)
 
     def _send_waiting(self) -> None:
         """Send of what waits as much as the server takes now [MQTT-3.3.4-7]."""
@@ -281,32 +393,34 @@ class ClientConnection:
                     self._frames.append(encode_acknowledgement(PUBREL_FIRST, publication.packet_id))
                 elif sender.can_send_again:
                     sender.send_again(publication)
-                    self._send(publication, dup=True)
+                    self._frames.append(self._encode(publication, publication.packet_id, dup=True))
                 else:
                     return
             elif sender.can_send and len(sender.in_flight) + len(sender.requests) < MAX_PACKET_ID:
                 sender.send(publication)
-                self._send(publication, dup=False)
+                self._frames.append(self._encode(publication, publication.packet_id, dup=False))
             else:
                 return
             self._waiting.popleft()
 
-    def _send(self, publication: Publication, *, dup: bool) -> None:
+    def _encode(self, publication: Publication, packet_id: int, *, dup: bool) -> bytes:
         packet = Publish(
             publication.topic,
             publication.payload,
             publication.qos,
             publication.retain,
             dup,  # [MQTT-3.3.1-1]
-            publication.packet_id,
+            packet_id,
             publication.properties,
         )
-        self._frames.append(encode(packet, self.version))
+        return encode(packet, self.version)
 
     # What the server sends
 
     def _handle(self, packet: Packet) -> None:
-        if not self.is_open:
+        if isinstance(packet, Auth):
+            self._on_auth(packet)
+        elif not self.is_open:
             if not isinstance(packet, ConnAck):  # [MQTT-3.2.0-1]
                 raise ProtocolError(ReasonCode.PROTOCOL_ERROR, f"expected CONNACK first, got {type(packet).__name__}")
             self._on_connack(packet)
@@ -325,64 +439,114 @@ class ClientConnection:
         elif isinstance(packet, PingResp):
             self._pinged_at = _NEVER
         elif isinstance(packet, Disconnect) and self.version == MQTT_5:
-            self.is_open = False
-            self.is_closing = True
             self._events.append(packet)
+            self._end(None)
         else:
             raise ProtocolError(ReasonCode.PROTOCOL_ERROR, f"a server may not send {type(packet).__name__}")
 
     def _on_connack(self, packet: ConnAck) -> None:
-        self._events.append(packet)
-        if packet.reason_code != 0:
-            self.is_closing = True
+        if packet.reason_code != 0:  # [MQTT-4.13.2-1]
+            self._events.append(packet)
+            self._end(None)
             return
-        if packet.session_present and not self._has_state and self.connect.clean_start:  # [MQTT-3.2.2-4]
+        # Who does not ask for a clean start says that it has a session, though nothing may be in flight in it.
+        if packet.session_present and self.connect.clean_start:  # [MQTT-3.2.2-4]
             raise ProtocolError(ReasonCode.PROTOCOL_ERROR, "a session is present, and we asked for a clean start")
+        self._check_method(packet.properties, "CONNACK")
+        self._events.append(packet)
         if not packet.session_present:  # [MQTT-3.2.2-5]: what is not in flight there is sent as new
             self._forget_session()
         limits = packet.properties if packet.properties is not None else Properties()
         self._limits = limits
-        if limits.server_keep_alive is not None:  # [MQTT-3.2.2-21]
+        if limits.server_keep_alive is not None:  # [MQTT-3.1.2-21] [MQTT-3.2.2-21]
             self._keep_alive = limits.server_keep_alive
         if limits.assigned_client_identifier is not None:
-            self.client_id = limits.assigned_client_identifier
+            self.connect = _renamed(self.connect, limits.assigned_client_identifier)
+        self._turn = _NOBODYS
+        self.is_open = True
         again = self._sender.resume(limits.receive_maximum or MAX_PACKET_ID)
         again.extend(each for each in self._waiting if each.packet_id == 0)
-        self._waiting = again
-        self._has_state = True
-        self.is_open = True
+        self._waiting = deque(each for each in again if not self._gives_up(each))
         self._send_waiting()
+
+    def _gives_up(self, publication: Publication) -> bool:
+        """Whether a publication is done because this server takes less than the one that it was made for."""
+        objection = None if publication.is_released else self._objection(publication)
+        if objection is None:
+            return False
+        self._sender.in_flight.pop(publication.packet_id, None)
+        self._done(publication, objection.reason_code)
+        return True
 
     def _forget_session(self) -> None:
         """The server knows nothing of what was in flight: it becomes new, in its old order."""
-        unfinished = [each for each in self._sender.in_flight.values() if not each.is_released]
+        waiting = [each for each in self._waiting if each.packet_id == 0]
+        unfinished: deque[Publication] = deque()
         for each in self._sender.in_flight.values():
             if each.is_released:  # the server took it before it forgot us
-                each.is_done = True
-                self._events.append(each)
-        for each in unfinished:
-            each.packet_id = 0
-        waiting = [each for each in self._waiting if each.packet_id == 0 and each not in unfinished]
-        self._waiting = deque(unfinished + waiting)
+                self._done(each, 0)
+            else:
+                each.packet_id = 0
+                unfinished.append(each)
+        unfinished.extend(waiting)
+        self._waiting = unfinished
         self._sender.in_flight.clear()
         self._receiver.forget()
+
+    def _on_auth(self, packet: Auth) -> None:
+        """The server's step in an authentication: before CONNACK, or in one that ``reauthenticate`` began."""
+        if self._turn != _SERVERS:
+            raise ProtocolError(ReasonCode.PROTOCOL_ERROR, "AUTH, and we wait for none [MQTT-4.12.0-6]")
+        self._check_method(packet.properties, "AUTH")
+        if packet.reason_code == ReasonCode.CONTINUE_AUTHENTICATION:
+            self._turn = _OURS
+        elif packet.reason_code == ReasonCode.SUCCESS and self.is_open:  # before that, CONNACK is the good answer
+            self._turn = _NOBODYS
+        else:
+            raise ProtocolError(
+                ReasonCode.PROTOCOL_ERROR, f"AUTH with reason code 0x{packet.reason_code:02X} [MQTT-4.12.0-2]"
+            )
+        self._events.append(packet)
+
+    def _check_method(self, properties: Properties | None, what: str) -> None:
+        method = None if properties is None else properties.authentication_method
+        if method != self._said.authentication_method:  # [MQTT-4.12.0-5] [MQTT-4.12.0-6]
+            raise ProtocolError(
+                ReasonCode.PROTOCOL_ERROR,
+                f"{what} with authentication method {method!r}, expected {self._said.authentication_method!r}",
+            )
 
     def _on_publish(self, packet: Publish) -> None:
         if packet.properties is not None and packet.properties.topic_alias is not None:
             self._resolve_alias(packet, packet.properties.topic_alias)
-        if packet.qos < 2:
+        if packet.qos == 0:
             self._events.append(packet)
-            if packet.qos == 1:  # [MQTT-4.3.2-4]
-                self._frames.append(encode_acknowledgement(PUBACK_FIRST, packet.packet_id))
+        elif packet.qos == 1:  # [MQTT-4.3.2-4] [MQTT-4.3.2-5]
+            self._check_receive_maximum()
+            self._events.append(packet)
+            self._frames.append(encode_acknowledgement(PUBACK_FIRST, packet.packet_id))  # [MQTT-4.6.0-2]
+            self._ended += 1
         else:
+            if packet.packet_id not in self._receiver.owned:
+                self._check_receive_maximum()
             if self._receiver.accept(packet.packet_id):  # [MQTT-4.3.3-10]
                 self._events.append(packet)
-            self._frames.append(encode_acknowledgement(PUBREC_FIRST, packet.packet_id))
+            self._frames.append(encode_acknowledgement(PUBREC_FIRST, packet.packet_id))  # [MQTT-4.6.0-3]
+
+    def _check_receive_maximum(self) -> None:
+        """Refuse one message more than we allowed the server to have in flight (section 4.9) (P3).
+
+        What we have acknowledged to the end counts until that acknowledgement leaves.
+        """
+        allowed = self._receiver.receive_maximum
+        if self._receiver.came + self._ended >= allowed:
+            raise ProtocolError(
+                ReasonCode.RECEIVE_MAXIMUM_EXCEEDED, f"{allowed + 1:,} messages in flight, we allowed {allowed:,}"
+            )
 
     def _resolve_alias(self, packet: Publish, alias: int) -> None:
-        said = self.connect.properties
-        allowed = 0 if said is None else said.topic_alias_maximum or 0
-        if alias > allowed:  # [MQTT-3.3.2-11]
+        allowed = self._said.topic_alias_maximum or 0
+        if alias > allowed:  # [MQTT-3.3.2-10] [MQTT-3.3.2-11]
             raise ProtocolError(ReasonCode.TOPIC_ALIAS_INVALID, f"topic alias {alias}, we allowed {allowed}")
         if packet.topic:
             self._aliases[alias] = packet.topic
@@ -403,29 +567,59 @@ class ClientConnection:
             self._frames.append(encode(PubRel(packet.packet_id, ReasonCode.PACKET_IDENTIFIER_NOT_FOUND), MQTT_5))
 
     def _on_pubrel(self, packet: PubRel) -> None:
-        if self._receiver.release(packet.packet_id) or self.version != MQTT_5:  # [MQTT-4.3.3-11]
+        came = self._receiver.came
+        was_owned = self._receiver.release(packet.packet_id)
+        self._ended += came - self._receiver.came
+        if was_owned or self.version != MQTT_5:  # [MQTT-4.3.3-11]
             self._frames.append(encode_acknowledgement(PUBCOMP_FIRST, packet.packet_id))
         else:
             self._frames.append(encode(PubComp(packet.packet_id, ReasonCode.PACKET_IDENTIFIER_NOT_FOUND), MQTT_5))
 
     def _completed(self, publication: Publication | None, reason_code: int) -> None:
-        if publication is None:  # an acknowledgement that nobody waits for
-            return
+        if publication is not None:  # otherwise nobody waits for this acknowledgement
+            self._done(publication, reason_code)
+            self._send_waiting()
+
+    def _done(self, publication: Publication, reason_code: int) -> None:
         publication.is_done = True
         publication.reason_code = reason_code
         self._events.append(publication)
-        self._send_waiting()
 
     def _answered(self, packet_id: int, packet: Packet) -> None:
         if packet_id in self._sender.requests:
             self._sender.requests.discard(packet_id)
             self._events.append(packet)
+            self._send_waiting()  # for want of an id, something may wait (P1)
+
+
+def _check_connect(connect: Connect) -> None:
+    """Refuse what no server may accept."""
+    encode(connect, connect.version)
+    said = connect.properties if connect.version == MQTT_5 else None
+    if connect.version != MQTT_5 and not connect.client_id and not connect.clean_start:
+        raise ValueError("a client without an id must ask for a clean session v3 [MQTT-3.1.3-7]")
+    if said is not None and said.authentication_data is not None and said.authentication_method is None:
+        raise ValueError("authentication data needs an authentication method (section 3.1.2.11.10)")
+
+
+def _renamed(connect: Connect, client_id: str) -> Connect:
+    """The same CONNECT under the name that the server chose: it knows our session by it [MQTT-3.1.3-2]."""
+    return Connect(
+        client_id,
+        version=connect.version,
+        clean_start=connect.clean_start,
+        keep_alive=connect.keep_alive,
+        will=connect.will,
+        user_name=connect.user_name,
+        password=connect.password,
+        properties=connect.properties,
+    )
 
 
 def refusal(connack: ConnAck, version: int) -> str:
     """Why a CONNACK says no, for people."""
     if version == MQTT_5 and connack.reason_code >= 0x80:
-        return reason_text(connack.reason_code)
+        return _with_reference(connack)
     return {
         1: "it does not speak this protocol version",
         2: "it does not accept this client id",
@@ -433,3 +627,15 @@ def refusal(connack: ConnAck, version: int) -> str:
         4: "wrong user name or password",
         5: "not authorised",
     }.get(connack.reason_code, f"return code {connack.reason_code}")
+
+
+def farewell(disconnect: Disconnect) -> str:
+    """Why a DISCONNECT of the server says that it is over, for people."""
+    return _with_reference(disconnect)
+
+
+def _with_reference(packet: ConnAck | Disconnect) -> str:
+    """The reason, and which server to use instead if this one named another (section 4.11)."""
+    text = reason_text(packet.reason_code)
+    reference = None if packet.properties is None else packet.properties.server_reference
+    return text if reference is None else f"{text}; it names another server: {reference}"

@@ -197,16 +197,16 @@ class Connection(Client):
         self._disconnect(reason_code, text, text, now, server_reference)
 
     def _disconnect(self, reason_code: int, text: str, told: str, now: float, server_reference: str = "") -> None:
-        """``text`` is for our log, ``told`` for the client."""
+        """``text`` is for our log, ``told`` for the client, who may not be told; closed it is [MQTT-4.13.2-1]."""
         if self.is_closed:
             return
         if self.version == MQTT_5 and self.session is not None:  # [MQTT-3.14.0-1]
-            properties = Properties(server_reference=server_reference or None)
-            self.outbox.append(self._in_words(Disconnect(reason_code, properties), told))
+            said = _reference(server_reference)  # and no expiry [MQTT-3.14.2-2]
+            self.outbox.append(self._in_words(Disconnect(reason_code, said), told))
         self._end(f"{text} ({reason_text(reason_code)})", with_will=True, now=now)
 
     def _fail(self, error: ProtocolError, now: float) -> None:
-        """The client broke a rule: the one place where that becomes a packet (section 4.13)."""
+        """The client broke a rule: the one place where that becomes a packet, and the end [MQTT-4.13.1-1]."""
         if self.session is not None:
             reason_code = error.reason_code
             if reason_code == ReasonCode.UNSUPPORTED_PROTOCOL_VERSION:  # of a second CONNECT [MQTT-3.1.0-2]
@@ -215,7 +215,7 @@ class Connection(Client):
         elif error.reason_code == ReasonCode.UNSUPPORTED_PROTOCOL_VERSION:
             self.version = self.decoder.version
             self._refuse(error.reason_code, error.text, error.text, now)  # v3 [MQTT-3.1.2-2]
-        elif self.decoder.version == MQTT_5:
+        elif self.decoder.version == MQTT_5:  # [MQTT-3.1.4-1]
             self.version = MQTT_5
             reason_code = error.reason_code if error.reason_code in CONNACK_CODES else ReasonCode.PROTOCOL_ERROR
             self._refuse(reason_code, error.text, error.text, now)
@@ -253,7 +253,8 @@ class Connection(Client):
             self._wants_reasons = said.request_problem_information != 0  # [MQTT-3.1.2-29]
         options = self.engine.options
         will = packet.will
-        if not packet.client_id and not self._may_be_nameless(packet):  # v3 [MQTT-3.1.3-8]
+        if not packet.client_id and not self._may_be_nameless(packet):  # v3 [MQTT-3.1.3-8] [MQTT-3.1.3-9]
+            # [MQTT-3.1.3-8]
             self._refuse_told(ReasonCode.CLIENT_IDENTIFIER_NOT_VALID, "the CONNECT has no client id", now)
         elif will is not None and will.qos > options.maximum_qos:  # [MQTT-3.2.2-12]
             self._refuse_told(ReasonCode.QOS_NOT_SUPPORTED, f"the will has QoS {will.qos}", now)
@@ -272,7 +273,10 @@ class Connection(Client):
         return packet.version == MQTT_5 or packet.clean_start  # v3 [MQTT-3.1.3-7]
 
     def refuse(self, reason_code: int, text: str, now: float, server_reference: str = "") -> None:
-        """Send the client away; it gets the code and the code's name, the text is for our log."""
+        """Send the client away; it gets the code and the code's name, the text is for our log.
+
+        [MQTT-3.1.4-2] [MQTT-4.12.0-4]
+        """
         told = reason_name(reason_code)
         if self.session is not None:  # a re-authentication failed [MQTT-4.12.1-2]
             self._disconnect(reason_code, text, told, now, server_reference)
@@ -284,13 +288,13 @@ class Connection(Client):
         self._refuse(reason_code, text, text, now)
 
     def _refuse(self, reason_code: int, text: str, told: str, now: float, server_reference: str = "") -> None:
-        """Answer with a CONNACK that says why, and close [MQTT-3.2.2-7]."""
+        """Answer with a CONNACK that says why, without Session Present, and close [MQTT-3.2.2-6] [MQTT-3.2.2-7]."""
         if self.is_closed:  # the client did not wait for the answer
             return
         client_id = "" if self.connect is None else self.connect.client_id
         if self.version == MQTT_5:
-            properties = Properties(server_reference=server_reference or None)
-            self.outbox.append(self._in_words(ConnAck(reason_code, properties=properties), told))
+            said = _reference(server_reference)
+            self.outbox.append(self._in_words(ConnAck(reason_code, properties=said), told))
         else:
             return_code = connect_return_code(reason_code)
             if return_code is not None:  # v3 [MQTT-3.2.2-6]
@@ -312,15 +316,16 @@ class Connection(Client):
             return
         said = packet.properties if packet.properties is not None else Properties()
         options = self.engine.options
+        # No id is refused, whatever its characters [MQTT-3.1.3-5].
         client_id = packet.client_id or self.engine.new_client_id()  # [MQTT-3.1.3-6]
         outbox = self.outbox
-        outbox.alias_maximum = min(said.topic_alias_maximum or 0, options.topic_alias_maximum)
-        self.keep_alive = packet.keep_alive
+        outbox.alias_maximum = min(said.topic_alias_maximum or 0, options.topic_alias_maximum)  # [MQTT-3.1.2-27]
+        self.keep_alive = packet.keep_alive  # [MQTT-3.2.2-22]
         wished_expiry = _wished_expiry(packet)
         expiry = min(wished_expiry, options.maximum_session_expiry)
         self._may_keep = wished_expiry > 0
         properties = self._limits(packet, client_id, expiry if expiry != wished_expiry else None)
-        if properties is not None and said.authentication_method is not None:  # [MQTT-4.12.0-5]
+        if properties is not None and said.authentication_method is not None:  # [MQTT-4.12.0-5] [MQTT-4.12.0-6]
             properties.authentication_method = said.authentication_method
             properties.authentication_data = data or None
         if len(encode(ConnAck(properties=properties), packet.version)) > outbox.maximum_packet_size:
@@ -342,7 +347,8 @@ class Connection(Client):
         )
         self.session = session
         # v3.1 has no session present flag, its byte is reserved.
-        is_present = is_present and packet.version != MQTT_3_1
+        is_present = is_present and packet.version != MQTT_3_1  # [MQTT-3.2.2-2] [MQTT-3.2.2-3]
+        # The first packet but for AUTH, and the only CONNACK [MQTT-3.1.4-5] [MQTT-3.2.0-1] [MQTT-3.2.0-2].
         self._promise(encode(ConnAck(session_present=is_present, properties=properties), packet.version))
         self.engine.deadlines.drop(self)
         self.last_received = now  # the client is not to blame for the time that its login took
@@ -473,7 +479,10 @@ class Connection(Client):
             self._answered_late()
 
     def _auth(self, reason_code: int, data: bytes) -> bytes:
-        """An AUTH with the method of the CONNECT [MQTT-4.12.0-5]."""
+        """An AUTH with the method of the CONNECT [MQTT-4.12.0-5].
+
+        It has no Reason String and no User Properties [MQTT-3.15.2-2] [MQTT-3.15.2-3].
+        """
         login = self._login
         assert login is not None  # there is an exchange
         assert login.properties is not None
@@ -493,6 +502,9 @@ class Connection(Client):
         """A refusal as v5 writes it, with the Reason String if the client wants one [MQTT-3.1.2-29] and it fits.
 
         [MQTT-3.2.2-19] [MQTT-3.4.2-2] [MQTT-3.5.2-2] [MQTT-3.6.2-2] [MQTT-3.7.2-2] [MQTT-3.9.2-1] [MQTT-3.14.2-3]
+
+        Answers of ours have no User Properties: [MQTT-3.2.2-20] [MQTT-3.4.2-3] [MQTT-3.5.2-3] [MQTT-3.6.2-3]
+        [MQTT-3.7.2-3] [MQTT-3.9.2-2] [MQTT-3.14.2-4]
         """
         plain = encode(packet, MQTT_5)
         if not self._wants_reasons:
@@ -518,11 +530,13 @@ class Connection(Client):
         if qos > 0 or packet.retain:
             self._check_capabilities(qos, packet.retain)
         if qos > 0:
-            if qos == 2 and not session.own(packet.packet_id):  # a repeat [MQTT-4.3.3-10]
+            if qos == 2 and packet.packet_id in session.receiver.owned:  # a repeat [MQTT-4.3.3-10]
                 self._promise(encode_acknowledgement(PUBREC_FIRST, packet.packet_id))
                 return
             if self.version == MQTT_5:
-                self._check_receive_maximum(session, qos)
+                self._check_receive_maximum(session)
+            if qos == 2:
+                session.own(packet.packet_id)
         reason_code = _SUCCESS
         if not session.permissions.may_publish(topic):
             reason_code = _NOT_AUTHORIZED
@@ -532,25 +546,23 @@ class Connection(Client):
                 message.came_as(packet.frame, self.version)
             if not engine.publish(message, session, now):
                 reason_code = _NO_MATCHING_SUBSCRIBERS
-        if qos == 1:
+        if qos == 1:  # [MQTT-3.3.4-1]
             self.outbox.ended += 1
-            self._acknowledge(PUBACK_FIRST, packet.packet_id, reason_code, topic)
+            self._acknowledge(PUBACK_FIRST, packet.packet_id, reason_code, topic)  # [MQTT-4.3.2-4]
         elif qos == 2:
             if reason_code >= 0x80 and self.version == MQTT_5:  # the exchange is over [MQTT-4.3.3-9]
                 session.disown(packet.packet_id)
                 self.outbox.ended += 1
-            self._acknowledge(PUBREC_FIRST, packet.packet_id, reason_code, topic)
+            self._acknowledge(PUBREC_FIRST, packet.packet_id, reason_code, topic)  # [MQTT-4.3.3-8]
 
-    def _check_receive_maximum(self, session: Session, qos: int) -> None:
+    def _check_receive_maximum(self, session: Session) -> None:
         """Refuse more than we allowed a v5 client to have in flight (section 4.9).
 
         What we have acknowledged to the end counts until that acknowledgement
         leaves: the client cannot have known of it.
         """
         receiver = session.receiver
-        in_flight = receiver.came + self.outbox.ended
-        if qos == 1:
-            in_flight += 1
+        in_flight = receiver.came + self.outbox.ended + 1
         if in_flight > receiver.receive_maximum:  # [MQTT-3.3.4-7]
             raise ProtocolError(
                 ReasonCode.RECEIVE_MAXIMUM_EXCEEDED,
@@ -558,7 +570,7 @@ class Connection(Client):
             )
 
     def _acknowledge(self, first: int, packet_id: int, reason_code: int, topic: str) -> None:
-        """Answer a PUBLISH; before v5 there is no other word than yes."""
+        """Answer a PUBLISH by its packet id [MQTT-2.2.1-5]; before v5 there is no other word than yes."""
         if reason_code == _SUCCESS or self.version != MQTT_5:
             self._promise(encode_acknowledgement(first, packet_id))
             return
@@ -585,7 +597,7 @@ class Connection(Client):
         if self._aliases is None:
             self._aliases = {}  # new with each connection [MQTT-3.3.2-7]
         if topic:
-            self._aliases[alias] = topic
+            self._aliases[alias] = topic  # [MQTT-3.3.2-12]
             return topic
         known = self._aliases.get(alias)
         if known is None:
@@ -604,8 +616,9 @@ class Connection(Client):
             raise ProtocolError(ReasonCode.RETAIN_NOT_SUPPORTED, "a retained message, we said no [MQTT-3.2.2-14]")
 
     def _on_pubrel(self, session: Session, packet: PubRel) -> None:
+        came = session.receiver.came
         if session.disown(packet.packet_id) or self.version != MQTT_5:  # [MQTT-4.3.3-11]
-            self.outbox.ended += 1
+            self.outbox.ended += came - session.receiver.came  # what an earlier connection left is not counted
             self._promise(encode_acknowledgement(PUBCOMP_FIRST, packet.packet_id))
         else:
             self._append_unknown(PubComp(packet.packet_id, ReasonCode.PACKET_IDENTIFIER_NOT_FOUND))
@@ -645,8 +658,9 @@ class Connection(Client):
                     wanting.append(subscription)
             else:
                 refusals.append(text)
-            reason_codes.append(reason_code)
-        answer = SubAck(packet.packet_id, self._subscribe_codes(packet, reason_codes))  # [MQTT-3.8.4-1]
+            reason_codes.append(reason_code)  # one for each, in their order [MQTT-3.8.4-6] [MQTT-3.9.3-1]
+        # [MQTT-2.2.1-6] [MQTT-3.8.4-1] [MQTT-3.8.4-2]
+        answer = SubAck(packet.packet_id, self._subscribe_codes(packet, reason_codes))
         if refusals and self.version == MQTT_5:
             self._promise(self._in_words(answer, "; ".join(refusals)))
         else:
@@ -694,10 +708,12 @@ class Connection(Client):
 
     def _on_unsubscribe(self, session: Session, packet: Unsubscribe) -> None:
         reason_codes: list[int] = []
-        for topic_filter in packet.topic_filters:
+        for topic_filter in packet.topic_filters:  # as if they came one by one [MQTT-3.10.4-6]
             existed = self.engine.unsubscribe(session, topic_filter)
-            reason_codes.append(_SUCCESS if existed else ReasonCode.NO_SUBSCRIPTION_EXISTED.value)
-        self._promise(encode(UnsubAck(packet.packet_id, reason_codes), self.version))  # [MQTT-3.10.4-5]
+            reason_codes.append(_SUCCESS if existed else ReasonCode.NO_SUBSCRIPTION_EXISTED.value)  # [MQTT-3.11.3-1]
+        # No Reason String, no User Properties [MQTT-3.11.2-1] [MQTT-3.11.2-2].
+        # [MQTT-2.2.1-6] [MQTT-3.10.4-4] [MQTT-3.10.4-5]
+        self._promise(encode(UnsubAck(packet.packet_id, reason_codes), self.version))
 
     # DISCONNECT
 
@@ -715,10 +731,15 @@ class Connection(Client):
         self._end(text, with_will=not is_normal, now=now)  # [MQTT-3.14.4-3]
 
 
+def _reference(server_reference: str) -> Properties | None:
+    """Where else a client may go (section 4.11)."""
+    return Properties(server_reference=server_reference) if server_reference else None
+
+
 def _wished_expiry(packet: Connect) -> int:
     """For how long a client wants its session to outlive the connection (section 3.1.2.11.2)."""
     if packet.version != MQTT_5:
-        return 0 if packet.clean_start else NEVER_EXPIRES  # v3 section 3.1.2.4
+        return 0 if packet.clean_start else NEVER_EXPIRES  # v3 [MQTT-3.1.2-4] [MQTT-3.1.2-6]
     if packet.properties is None:
         return 0
     return packet.properties.session_expiry_interval or 0
@@ -728,4 +749,5 @@ def _wants_retained(subscription: Subscription, request: SubscriptionRequest, *,
     """Whether a subscription gets retained messages now (section 3.3.1.3); a shared one never does."""
     if subscription.is_shared:
         return False
-    return request.retain_handling == 0 or (request.retain_handling == 1 and is_new)  # [MQTT-3.3.1-10]
+    # [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11] [MQTT-3.8.4-4]
+    return request.retain_handling == 0 or (request.retain_handling == 1 and is_new)

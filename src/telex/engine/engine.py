@@ -28,7 +28,7 @@ def message_of(
 ) -> Message:
     """The message of a PUBLISH or a will, with what belongs to the packet alone taken off.
 
-    ``properties`` become the message's own.
+    ``properties`` become the message's own. DUP is the packet's, and not told [MQTT-3.3.1-3].
     """
     if properties is None:
         return Message(topic, payload, qos, retain)
@@ -106,22 +106,22 @@ class Engine:
 
         A connection that has it already is taken over from [MQTT-3.1.4-3].
         """
-        session = self.sessions.get(client_id)
+        session = self.sessions.get(client_id)  # [MQTT-3.1.3-2]
         if session is not None and session.client is not None:
             session.client.disconnect(
                 ReasonCode.SESSION_TAKEN_OVER, "another connection came with the same client id", now
             )
             session = self.sessions.get(client_id)  # it ended if it was not kept
-        if session is not None and clean_start:  # [MQTT-3.1.2-4]
+        if session is not None and clean_start:  # [MQTT-3.1.2-4] [MQTT-3.1.4-4]
             self.end_session(session, now)
             session = None
-        is_present = session is not None
-        if session is None:
+        is_present = session is not None  # [MQTT-3.1.2-5]
+        if session is None:  # [MQTT-3.1.2-6]
             session = Session(client_id, self._surroundings)
             self.sessions[client_id] = session
             self.stats.clients_maximum = max(self.stats.clients_maximum, len(self.sessions))
         self.deadlines.drop(session)
-        session.ends_at = 0.0
+        session.ends_at = 0.0  # not while it is connected [MQTT-4.1.0-1]
         session.will_at = 0.0  # a will that waited is not sent any more [MQTT-3.1.3-9]
         session.will = will  # [MQTT-3.1.2-7]
         session.will_delay = 0
@@ -196,7 +196,8 @@ class Engine:
         will = session.will
         session.will = None  # [MQTT-3.1.2-10]
         session.will_at = 0.0
-        if will is not None:
+        if will is not None:  # v3 [MQTT-3.1.2-12]
+            # Retained or not as it asks [MQTT-3.1.2-14] [MQTT-3.1.2-15].
             message = message_of(will.topic, will.payload, will.qos, will.retain, will.properties, now)
             self.publish(message, session, now)
 
@@ -213,11 +214,11 @@ class Engine:
     # Messages
 
     def publish(self, message: Message, publisher: Session | None, now: float) -> bool:
-        """Bring a message to all that subscribed to its topic: whether there was anyone.
+        """Bring a message to all that subscribed to its topic [MQTT-4.5.0-1]: whether there was anyone.
 
         ``publisher`` is the session that it came from, None for the broker itself.
         """
-        if message.retain and self.options.retain_available:
+        if message.retain and self.options.retain_available:  # [MQTT-3.3.1-8]
             if publisher is not None:
                 message.publisher_id = publisher.client_id
             self._retain(message)
@@ -262,14 +263,14 @@ class Engine:
         subscription = Subscription(
             session,
             request.topic_filter,
-            min(request.qos, self.options.maximum_qos),
+            min(request.qos, self.options.maximum_qos),  # [MQTT-3.2.2-10]
             no_local=request.no_local,
             retain_as_published=request.retain_as_published,
             identifiers=(identifier,) if identifier else (),
         )
         is_new = request.topic_filter not in session.subscriptions
         session.subscriptions[request.topic_filter] = subscription  # [MQTT-3.8.4-3]
-        self.subscriptions.add(subscription)
+        self.subscriptions.add(subscription)  # no message comes between the old one and this [MQTT-3.8.4-4]
         if session.is_kept:
             self.journal.append(
                 records.Subscribed(
@@ -289,6 +290,7 @@ class Engine:
         subscription = session.subscriptions.pop(topic_filter, None)
         if subscription is None:
             return False
+        # No new messages [MQTT-3.10.4-2]; those on their way stay in the session [MQTT-3.10.4-3].
         self.subscriptions.remove(subscription)
         if session.is_kept:
             self.journal.append(records.Unsubscribed(session.client_id, topic_filter))

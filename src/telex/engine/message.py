@@ -38,6 +38,8 @@ class Message:
     ``properties`` are those that travel with the message unaltered (section
     3.3.2.3). Not among them: the expiry, which is ``expires_at`` here, and what
     belongs to one connection, an alias or subscription identifiers.
+
+    [MQTT-3.3.2-4] [MQTT-3.3.2-15] [MQTT-3.3.2-16] [MQTT-3.3.2-17] [MQTT-3.3.2-20]
     """
 
     # Defaults here and not in __init__: most messages never need these, and so they cost nothing.

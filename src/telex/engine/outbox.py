@@ -50,7 +50,7 @@ class Outbox:
 
         It cannot be left out as a PUBLISH can: if the client takes no packet of
         that size [MQTT-3.1.2-24], or asks on and on without reading the answers,
-        ``trouble`` says so, and the connection is to be closed.
+        ``trouble`` says so, and the connection is to be closed (v3 [MQTT-4.8.0-2]).
         """
         if self.is_closing:
             return

@@ -133,7 +133,7 @@ class Session(Timed):
     def deliver(self, message: Message, subscription: Subscription, now: float) -> None:
         """Send a message that matched, now or when the client can take it.
 
-        At the lower of its QoS and the granted one [MQTT-3.8.4-8]; RETAIN stays
+        At the lower of its QoS and the granted one [MQTT-3.8.4-8] [MQTT-4.8.2-3]; RETAIN stays
         only if the subscription asks for it [MQTT-3.3.1-12] [MQTT-3.3.1-13].
         """
         qos = message.qos
@@ -162,7 +162,7 @@ class Session(Timed):
             self._deliver_safely(message, first, subscription, room, now)
 
     def _deliver_at_once(self, message: Message, first: int, subscription: Subscription, now: float) -> None:
-        """QoS 0: now or never."""
+        """QoS 0: now or never, and never with DUP [MQTT-4.3.1-1]."""
         outbox = self.outbox
         if outbox is None:
             return
@@ -227,7 +227,7 @@ class Session(Timed):
             self._done(outgoing)
             self._dropped("the message is too large for it")
             return
-        self.sender.send(outgoing)
+        self.sender.send(outgoing)  # its first byte is without DUP [MQTT-4.3.2-2] [MQTT-4.3.3-2]
         outbox.publish_numbered(outgoing.message, encoding, outgoing.packet_id)
         if outgoing.number:
             self.journal.append(records.Sent(self.client_id, outgoing.number, outgoing.packet_id))
@@ -236,14 +236,14 @@ class Session(Timed):
                 outbox.after = self.journal.appended
 
     def send_waiting(self, now: float) -> None:
-        """Send of what waits as much as the client takes now, in order [MQTT-4.6.0-5]."""
+        """Send of what waits as much as the client takes now, in order [MQTT-4.6.0-5] [MQTT-4.6.0-6]."""
         waiting = self.waiting
         if waiting is None or self.outbox is None:
             return
         sender = self.sender
         while waiting:
             outgoing = waiting[0]
-            if outgoing.packet_id > 0:  # in flight since an earlier connection
+            if outgoing.packet_id > 0:  # in flight since an earlier connection, never to expire [MQTT-4.3.3-7]
                 if not outgoing.is_released and not sender.can_send_again:
                     return
                 waiting.popleft()
@@ -279,7 +279,10 @@ class Session(Timed):
             self._dropped("the message is too large for it")
 
     def on_puback(self, packet_id: int, now: float) -> None:
-        """The client owns a QoS 1 message. An id that nobody waits for is ignored."""
+        """The client owns a QoS 1 message, or refused it; then it goes to nobody else [MQTT-4.8.2-6].
+
+        An id that nobody waits for is ignored.
+        """
         outgoing = self.sender.on_puback(packet_id)
         if outgoing is not None:
             self._done(outgoing)
@@ -287,7 +290,7 @@ class Session(Timed):
                 self.send_waiting(now)
 
     def on_pubrec(self, packet_id: int, reason_code: int, now: float) -> bool:
-        """The client owns a QoS 2 message, or refused it: whether the id was known."""
+        """The client owns a QoS 2 message, or refused it [MQTT-4.8.2-6]: whether the id was known."""
         known = self.sender.in_flight.get(packet_id)
         is_repeat = known is not None and known.is_released
         outgoing = self.sender.on_pubrec(packet_id, reason_code)
@@ -353,7 +356,7 @@ class Session(Timed):
     def undelivered_shared(self) -> list[Outgoing]:
         """What came by Shared Subscriptions and may go to another member when this session ends.
 
-        Not a QoS 2 message in flight: nobody knows whether this client took it (section 4.8.2).
+        Not a QoS 2 message in flight: nobody knows whether this client took it [MQTT-4.8.2-4].
         """
         outgoings = [each for each in self.sender.in_flight.values() if each.qos == 1]
         if self.waiting is not None:

@@ -125,7 +125,7 @@ class Subscriptions:
         return None if subscribers is None else subscribers.groups.get(group_name)
 
     def route(self, topic: str) -> Route:
-        """Who gets the messages of a topic."""
+        """Who gets the messages of a topic: those whose filters match it, and nobody else [MQTT-3.3.2-3]."""
         route = self._routes.get(topic)
         if route is None:
             if len(self._routes) >= _MAX_ROUTES:

@@ -1,7 +1,8 @@
 """Bytes to packets, for either end of a connection (chapters 2 and 3).
 
-Knows the wire format of MQTT 3.1, 3.1.1 and 5.0 and the size that a packet may
-have. Knows no role: who may send which packet is the connection's business.
+Knows the wire format of MQTT 3.1, 3.1.1 and 5.0, without anything of our own
+(v3 [MQTT-7.0.0-2]), and the size that a packet may have. Knows no role: who may
+send which packet is the connection's business.
 Any bytes give packets or one ``ProtocolError``, nothing else.
 """
 
@@ -176,7 +177,10 @@ class Decoder:
         return self._other(first >> 4, Reader(data, body, end))
 
     def _check_first_byte(self, first: int) -> None:
-        """Refuse packet types that do not exist and flags that they may not have."""
+        """Refuse packet types that do not exist and flags that they may not have.
+
+        [MQTT-3.6.1-1] [MQTT-3.8.1-1] [MQTT-3.10.1-1] [MQTT-3.14.1-1] [MQTT-3.15.1-1] v3 [MQTT-2.2.2-2]
+        """
         packet_type = first >> 4
         flags = first & 0x0F
         if packet_type == codes.PUBLISH:
@@ -197,9 +201,9 @@ class Decoder:
         position = topic_start + (data[position] << 8 | data[position + 1])
         if position > end:
             raise malformed("PUBLISH ends inside its topic name")
-        topic = _topic_name(data[topic_start:position])
+        topic = _topic_name(data[topic_start:position])  # [MQTT-3.3.2-1]
         qos = first >> 1 & 3
-        packet_id = 0
+        packet_id = 0  # there is none at QoS 0 [MQTT-2.2.1-2]
         if qos > 0:
             if qos == 3:  # [MQTT-3.3.1-4]
                 raise malformed("PUBLISH with both QoS bits set [MQTT-3.3.1-4]")
@@ -326,14 +330,16 @@ def _connect_body(reader: Reader, version: int) -> Connect:
             and properties.authentication_method is None
         ):
             raise ProtocolError(ReasonCode.PROTOCOL_ERROR, "authentication data without a method (section 3.1.2.11.10)")
-    client_id = reader.string("client id")  # [MQTT-3.1.3-3]
+    # The fields are read in the order that they must have [MQTT-3.1.3-1].
+    client_id = reader.string("client id")  # [MQTT-3.1.3-3] [MQTT-3.1.3-4]
     will = _will(reader, version, flags)
     user_name: str | None = None
     password: bytes | None = None
+    # What is there without its flag is left over, which is an error [MQTT-3.1.2-16] [MQTT-3.1.2-18].
     # In MQTT 3.1 the remaining length takes precedence over these flags (its section 3.1): they may be missing.
     may_be_missing = version == MQTT_3_1
     if flags & 0x80 and (reader.has_more or not may_be_missing):  # [MQTT-3.1.2-17]
-        user_name = reader.string("user name")
+        user_name = reader.string("user name")  # [MQTT-3.1.3-12]
     if flags & 0x40 and (reader.has_more or not may_be_missing):  # [MQTT-3.1.2-19]
         if not flags & 0x80 and version != MQTT_5:
             raise malformed("CONNECT with a password but no user name v3 [MQTT-3.1.2-22]")
@@ -363,7 +369,7 @@ def _will(reader: Reader, version: int, flags: int) -> Will | None:
     if version == MQTT_5:
         properties = decode_properties(reader, WILL)
         _check_response_topic(properties)
-    topic = reader.string("will topic")  # [MQTT-3.1.3-11]
+    topic = reader.string("will topic")  # [MQTT-3.1.2-9] [MQTT-3.1.3-11]
     try:
         topics.check_name(topic)
     except ValueError as error:

@@ -171,7 +171,7 @@ def _publish(packet: Publish, version: int) -> bytes:
     if packet.dup and qos == 0:
         raise ValueError("a PUBLISH of QoS 0 is never sent again [MQTT-3.3.1-2]")
     first = codes.PUBLISH << 4 | packet.dup << 3 | qos << 1 | packet.retain
-    between = _packet_id(packet.packet_id) if qos > 0 else b""
+    between = _packet_id(packet.packet_id) if qos > 0 else b""  # [MQTT-2.2.1-2]
     if version == MQTT_5:
         between += encode_properties(packet.properties, codes.PUBLISH)
     head = publish_head(first, packet.topic.encode(), len(between) + len(packet.payload))

@@ -148,8 +148,8 @@ _ALIAS_INVALID: Final = ReasonCode.TOPIC_ALIAS_INVALID
 RULES: Final[dict[int, Rule]] = {
     PropertyId.PAYLOAD_FORMAT_INDICATOR.value: Rule("payload_format_indicator", _BYTE, _MESSAGE, highest=1),
     PropertyId.MESSAGE_EXPIRY_INTERVAL.value: Rule("message_expiry_interval", _FOUR, _MESSAGE),
-    PropertyId.CONTENT_TYPE.value: Rule("content_type", _STRING, _MESSAGE),
-    PropertyId.RESPONSE_TOPIC.value: Rule("response_topic", _STRING, _MESSAGE),
+    PropertyId.CONTENT_TYPE.value: Rule("content_type", _STRING, _MESSAGE),  # [MQTT-3.3.2-19]
+    PropertyId.RESPONSE_TOPIC.value: Rule("response_topic", _STRING, _MESSAGE),  # [MQTT-3.3.2-13]
     PropertyId.CORRELATION_DATA.value: Rule("correlation_data", _BINARY, _MESSAGE),
     PropertyId.SUBSCRIPTION_IDENTIFIER.value: Rule(
         "subscription_identifiers", _VARIABLE, (codes.PUBLISH, codes.SUBSCRIBE), lowest=1
@@ -221,7 +221,7 @@ def decode_properties(reader: Reader, packet_type: int) -> Properties | None:
             raise malformed(f"property 0x{identifier:02X} does not exist (section 2.2.2.2)")
         if packet_type not in rule.packets:
             raise malformed(f"property {rule.name} is not allowed in {_carrier(packet_type)} (section 2.2.2.2)")
-        if rule.kind == _PAIR:
+        if rule.kind == _PAIR:  # [MQTT-1.5.7-1]
             pairs.append((fields.string("user property name"), fields.string("user property value")))
             continue
         if identifier in seen and not (rule.kind == _VARIABLE and packet_type == codes.PUBLISH):

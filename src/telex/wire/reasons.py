@@ -6,7 +6,7 @@ from telex import codes
 from telex.codes import ReasonCode
 
 _R: Final = ReasonCode
-PUBACK_CODES: Final = frozenset(
+PUBACK_CODES: Final = frozenset(  # [MQTT-3.4.2-1] [MQTT-3.5.2-1]
     code.value
     for code in (
         _R.SUCCESS,
@@ -20,8 +20,9 @@ PUBACK_CODES: Final = frozenset(
         _R.PAYLOAD_FORMAT_INVALID,
     )
 )
+# [MQTT-3.6.2-1] [MQTT-3.7.2-1]
 PUBREL_CODES: Final = frozenset((_R.SUCCESS.value, _R.PACKET_IDENTIFIER_NOT_FOUND.value))
-CONNACK_CODES: Final = frozenset(
+CONNACK_CODES: Final = frozenset(  # [MQTT-3.2.2-8]
     code.value
     for code in (
         _R.SUCCESS,
@@ -48,7 +49,7 @@ CONNACK_CODES: Final = frozenset(
         _R.CONNECTION_RATE_EXCEEDED,
     )
 )
-SUBACK_CODES: Final = frozenset(
+SUBACK_CODES: Final = frozenset(  # [MQTT-3.9.3-2]
     code.value
     for code in (
         _R.SUCCESS,
@@ -66,7 +67,7 @@ SUBACK_CODES: Final = frozenset(
     )
 )
 SUBACK_CODES_V3: Final = frozenset((0, 1, 2, codes.SUBSCRIPTION_REFUSED_V3))  # v3 [MQTT-3.9.3-2]
-UNSUBACK_CODES: Final = frozenset(
+UNSUBACK_CODES: Final = frozenset(  # [MQTT-3.11.3-2]
     code.value
     for code in (
         _R.SUCCESS,
@@ -98,5 +99,6 @@ DISCONNECT_CODES: Final = frozenset(
         _R.PACKET_IDENTIFIER_NOT_FOUND,
     )
 )
+# [MQTT-3.15.2-1]
 AUTH_CODES: Final = frozenset((_R.SUCCESS.value, _R.CONTINUE_AUTHENTICATION.value, _R.RE_AUTHENTICATE.value))
 CONNACK_CODES_V3: Final = frozenset(range(6))  # v3 section 3.2.2.3
