@@ -60,7 +60,7 @@ from telex.wire.reasons import CONNACK_CODES
 _SUCCESS: Final = 0
 _NO_MATCHING_SUBSCRIBERS: Final = 0x10
 _NOT_AUTHORIZED: Final = 0x87
-_LONGEST_REASON: Final = 500  # characters of a Reason String: a topic in it may have 65,535
+_LONGEST_REASON: Final = 500  # characters of a Reason String: a SUBSCRIBE may be refused for a thousand reasons
 
 
 class Connection(Client):
