@@ -9,14 +9,13 @@ sleep. Knows nothing of the broker but its address.
 import asyncio
 import socket
 import threading
+from contextlib import suppress
 from typing import Any, Self
 
-from telex.codes import MQTT_5
 from telex.engine.options import Options
 from telex.engine.seams import Gate
 from telex.server.broker import Broker
 from telex.wire.packets import ConnAck, Connect, Disconnect, Packet, PingResp, Publish, Will
-from telex.wire.properties import Properties
 from tests.engine.world import Client, Manners, World
 
 SECONDS = 5.0
@@ -169,6 +168,7 @@ class SocketClient(Client):
         self._transmit(data)
         if self._connack is None:
             self._awaits_answer = True
+        self.listens()  # first of all: what it said has reached the broker
         self.world.flush()
         return self
 
@@ -199,10 +199,8 @@ class SocketClient(Client):
     # The wire
 
     def _transmit(self, data: bytes) -> None:
-        try:
+        with suppress(BrokenPipeError, ConnectionResetError):  # it has closed; what it said is still to be read
             self._socket.sendall(data)
-        except (BrokenPipeError, ConnectionResetError):
-            pass  # the broker has closed; what it said before that is still to be read
 
     def listens(self) -> bool:
         """Read all that the broker has for us by now: whether there was anything."""
