@@ -94,7 +94,7 @@ def mosquitto() -> Iterator[Server]:
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "mosquitto.conf"
-        config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\nsys_interval 1\n")
+        config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\nsys_interval 1\nset_tcp_nodelay true\n")
         with running(program, "-c", str(config)) as process:
             wait_for_port(port)
             yield Server(port, process)

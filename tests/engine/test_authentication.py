@@ -5,7 +5,7 @@ import pytest
 from telex.codes import ReasonCode
 from telex.engine.permissions import EVERYTHING, Permissions
 from telex.engine.seams import Client, Exchange, Gate
-from telex.wire.packets import Auth, ConnAck, Connect, Disconnect, Packet, PingReq, PubAck, Publish
+from telex.wire.packets import Auth, ConnAck, Connect, Disconnect, Packet, PingReq, PubAck, Publish, Will
 from telex.wire.properties import Properties
 from tests.engine.world import World
 
@@ -194,6 +194,13 @@ def test_what_a_client_may_do_can_change_with_it(world: World) -> None:  # secti
     client = world.client("c", **connect(b"open sesame"))
     client.sends(auth(AGAIN, b"nobody"), Publish("a", qos=1, packet_id=1))
     assert client.got == [auth(0), PubAck(1, ReasonCode.NOT_AUTHORIZED)]
+
+
+def test_a_will_that_a_client_may_not_publish_any_more_is_not_published(world: World) -> None:  # section 4.12.1
+    sub = world.client("sub", **connect(b"open sesame")).subscribes("a")
+    client = world.client("c", **connect(b"open sesame", will=Will("a", b"lost")))
+    client.sends(auth(AGAIN, b"nobody")).drops()
+    assert sub.payloads == []
 
 
 def test_a_late_answer_to_it_leaves_by_itself(world: World, gate: Sphinx) -> None:

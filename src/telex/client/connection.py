@@ -517,6 +517,7 @@ class ClientConnection:
             )
 
     def _on_publish(self, packet: Publish) -> None:
+        """Hand a message out and acknowledge it, whatever the user makes of it [MQTT-4.5.0-2]."""
         if packet.properties is not None and packet.properties.topic_alias is not None:
             self._resolve_alias(packet, packet.properties.topic_alias)
         if packet.qos == 0:

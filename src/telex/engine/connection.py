@@ -308,7 +308,7 @@ class Connection(Client):
         self.is_waiting = False
         packet = self.connect
         if packet is None:  # it is in already, or did not wait for the answer
-            self._admit_again(permissions, data)
+            self._admit_again(permissions, data, now)
             return
         if packet.will is not None and not permissions.may_publish(packet.will.topic):
             text = f"it may not publish its will to {packet.will.topic!r}"
@@ -361,7 +361,11 @@ class Connection(Client):
     def _go_on(self, now: float) -> None:
         """After an answer of a gate that took its time: packets may have come meanwhile."""
         if not self._is_receiving:
-            self._handle_packets(now)
+            trouble = self.outbox.trouble
+            if trouble is not None:  # the answer is larger than the client takes
+                self._fail(trouble, now)
+            else:
+                self._handle_packets(now)
             self._answered_late()
 
     def _answered_late(self) -> None:
@@ -469,14 +473,14 @@ class Connection(Client):
         self.outbox.append(self._auth(ReasonCode.CONTINUE_AUTHENTICATION, data))
         self._go_on(now)
 
-    def _admit_again(self, permissions: Permissions, data: bytes) -> None:
+    def _admit_again(self, permissions: Permissions, data: bytes, now: float) -> None:
         """A re-authentication went well: the client stays, with what it may do now (section 4.12.1)."""
         session = self.session
         if session is not None and self._exchange is not None:
             self._exchange = None
             session.permissions = permissions
             self.outbox.append(self._auth(ReasonCode.SUCCESS, data))
-            self._answered_late()
+            self._go_on(now)
 
     def _auth(self, reason_code: int, data: bytes) -> bytes:
         """An AUTH with the method of the CONNECT [MQTT-4.12.0-5].

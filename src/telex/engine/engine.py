@@ -196,7 +196,9 @@ class Engine:
         will = session.will
         session.will = None  # [MQTT-3.1.2-10]
         session.will_at = 0.0
-        if will is not None:  # v3 [MQTT-3.1.2-12]
+        if will is None:  # v3 [MQTT-3.1.2-12]
+            return
+        if session.permissions.may_publish(will.topic):  # they may have changed since CONNECT (section 4.12.1)
             # Retained or not as it asks [MQTT-3.1.2-14] [MQTT-3.1.2-15].
             message = message_of(will.topic, will.payload, will.qos, will.retain, will.properties, now)
             self.publish(message, session, now)
