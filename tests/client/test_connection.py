@@ -2,15 +2,12 @@
 
 import pytest
 
-from telex.client.connection import ClientConnection, Publication, refusal
+from telex.client.connection import refusal
 from telex.errors import NotConnected, ProtocolError, Timeout
-from telex.wire.decode import Decoder
-from telex.wire.encode import encode
 from telex.wire.packets import (
     ConnAck,
     Connect,
     Disconnect,
-    Packet,
     PingReq,
     PingResp,
     PubAck,
@@ -25,35 +22,7 @@ from telex.wire.packets import (
     Unsubscribe,
 )
 from telex.wire.properties import Properties
-
-
-class Link:
-    """A client's end, and the server's hand."""
-
-    def __init__(self, connect: Connect | None = None) -> None:
-        self.now = 0.0
-        self.client = ClientConnection(connect or Connect("c"))
-        self.version = self.client.version
-
-    def open(self, connack: ConnAck | None = None) -> "Link":
-        self.client.opened(self.now)
-        assert self.sent() == [self.client.connect]
-        self.gets(connack or ConnAck())
-        return self
-
-    def sent(self) -> list[Packet]:
-        """What the client has sent since the last time."""
-        decoder = Decoder(version=self.version)
-        decoder.receive(self.client.take(self.now))
-        packets = []
-        while (packet := decoder.next_packet()) is not None:
-            packets.append(packet)
-        return packets
-
-    def gets(self, *packets: Packet) -> list[Packet | Publication]:
-        """What the client says of packets that the server sends."""
-        self.client.receive(b"".join(encode(packet, self.version) for packet in packets))
-        return self.client.take_events()
+from tests.client.link import Link
 
 
 def test_connect_is_the_first_packet_and_connack_opens() -> None:  # [MQTT-3.1.0-1]

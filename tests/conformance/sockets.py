@@ -223,7 +223,7 @@ class SocketClient(Client):
             if isinstance(packet, PingResp):
                 self._pings -= 1
                 if self._pings == 0:
-                    self._got.remove(packet)
+                    self._got.pop()
                     self.sizes.pop()
 
     def reads(self) -> Packet | None:

@@ -216,7 +216,8 @@ class AsyncClient:
                 if answer is not None and not answer.done():
                     answer.set_result(event)
             elif isinstance(event, Auth):
-                self._answer(event)
+                if self._connection.awaits_answer:
+                    self._answer(event)
             elif isinstance(event, Disconnect) and self._connection.version == MQTT_5:
                 self._failure = NotConnected(f"the broker ended the connection: {farewell(event)}")
         stream = self._stream

@@ -286,9 +286,14 @@ class ClientConnection:
         """
         if not self._has_network:
             raise NotConnected("there is no connection to a server")
-        if self._turn != _OURS:  # [MQTT-4.12.0-7]
+        if not self.awaits_answer:  # [MQTT-4.12.0-7]
             raise ValueError("authenticate() answers an AUTH of the server, and none waits for an answer")
         self._send_auth(ReasonCode.CONTINUE_AUTHENTICATION, data)  # [MQTT-4.12.0-3]
+
+    @property
+    def awaits_answer(self) -> bool:
+        """Whether an AUTH of the server waits for ``authenticate``: it may be overtaken by what came behind it."""
+        return self._has_network and self._turn == _OURS
 
     def reauthenticate(self, data: bytes | None = None) -> None:
         """Prove once more who we are, by the method of CONNECT (section 4.12.1).

@@ -317,7 +317,7 @@ class Connection(Client):
         said = packet.properties if packet.properties is not None else Properties()
         options = self.engine.options
         # No id is refused, whatever its characters [MQTT-3.1.3-5].
-        client_id = packet.client_id or self.engine.new_client_id()  # [MQTT-3.1.3-6]
+        client_id = packet.client_id or self.engine.assign_client_id()  # [MQTT-3.1.3-6]
         outbox = self.outbox
         outbox.alias_maximum = min(said.topic_alias_maximum or 0, options.topic_alias_maximum)  # [MQTT-3.1.2-27]
         self.keep_alive = packet.keep_alive  # [MQTT-3.2.2-22]

@@ -89,6 +89,13 @@ class Engine:
 
     # Sessions
 
+    def assign_client_id(self) -> str:
+        """A client id for a client that brings none [MQTT-3.2.2-16]."""
+        while True:
+            client_id = self.new_client_id()
+            if client_id not in self.sessions:  # somebody may have come with it
+                return client_id
+
     def open_session(
         self,
         client_id: str,
