@@ -43,9 +43,9 @@ def telex_command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "telex", *arguments]
 
 
-def run(*command: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+def run(*command: str, stdin: str = "", seconds: float = SECONDS) -> subprocess.CompletedProcess[str]:
     """Run a program to its end."""
-    return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=SECONDS, check=False)
+    return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=seconds, check=False)
 
 
 @contextmanager
@@ -89,12 +89,15 @@ def telex(*arguments: str) -> Iterator[Server]:
 
 @contextmanager
 def mosquitto() -> Iterator[Server]:
-    """Debian's Mosquitto on a free port, for everybody on this machine, with its log on standard error."""
+    """Debian's Mosquitto on a free port, for everybody on this machine.
+
+    It logs errors only: nobody reads its log, and a pipe that is full would stop it.
+    """
     program = find("mosquitto")
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "mosquitto.conf"
-        config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\nsys_interval 1\nset_tcp_nodelay true\n")
+        config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\nsys_interval 1\nset_tcp_nodelay true\nlog_type error\n")
         with running(program, "-c", str(config)) as process:
             wait_for_port(port)
             yield Server(port, process)

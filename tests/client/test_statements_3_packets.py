@@ -826,3 +826,16 @@ def test_a_code_that_disconnect_may_not_carry_is_refused() -> None:
 def test_a_connect_that_comes_from_the_server_is_an_error_like_others(version: int) -> None:
     # The decoder's reason would be 0x84, which no DISCONNECT may carry.
     Link(version=version).open().closes_at("100c 0004 4d515454 09 02 003c 0000", 0x82)
+
+
+@edge("Z1")
+@mqtt("MQTT-3.2.2-15")
+@pytest.mark.parametrize("limit", [1, 2, 3, 4])
+def test_a_server_that_takes_no_acknowledgement_is_left(limit: int) -> None:
+    client = ClientConnection(Connect("c"))
+    client.opened(0.0)
+    client.take(0.0)
+    with pytest.raises(ProtocolError, match=f"takes {limit} bytes at most"):
+        client.receive(bytes.fromhex("20 08 00 00 05 27 00 00 00") + bytes([limit]))
+    assert client.is_closing
+    assert len(client.take(0.0)) <= limit

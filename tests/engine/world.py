@@ -377,15 +377,10 @@ class Client:
             self._acknowledge(packet)
 
     def _note_reason(self, packet: Packet) -> None:
-        """Put aside what the packet says in words: what matters to a story is the code."""
-        properties = getattr(packet, "properties", None)
-        if properties is None or properties.reason_string is None:
-            return
-        assert self.manners.request_problem_information != 0, f"{packet} [MQTT-3.1.2-29]"
-        self.reasons.append(properties.reason_string)
-        properties.reason_string = None
-        if properties == Properties():
-            packet.properties = None  # type: ignore[attr-defined]
+        reason = take_reason(packet)
+        if reason is not None:
+            assert self.manners.request_problem_information != 0, f"{packet} [MQTT-3.1.2-29]"
+            self.reasons.append(reason)
 
     def _check(self, packet: Packet) -> None:
         """What holds for everything that a broker sends."""
@@ -450,6 +445,18 @@ class Client:
     def _next_packet_id(self) -> int:
         self._packet_id += 1
         return self._packet_id
+
+
+def take_reason(packet: Packet) -> str | None:
+    """Take out of a packet what it says in words: what matters to a story is the code."""
+    properties = getattr(packet, "properties", None)
+    if properties is None or properties.reason_string is None:
+        return None
+    reason: str = properties.reason_string
+    properties.reason_string = None
+    if properties == Properties():
+        packet.properties = None  # type: ignore[attr-defined]
+    return reason
 
 
 def split_packets(data: bytes) -> Iterator[bytes]:

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from telex.wire.decode import Decoder
 from telex.wire.encode import encode
 from telex.wire.packets import ConnAck, Connect, Packet, SubAck, Subscribe, SubscriptionRequest
+from tests.engine.world import take_reason
 
 SECONDS = 10.0
 """How long anything may take before its test fails."""
@@ -26,13 +27,14 @@ class RawClient:
         await self.writer.drain()
 
     async def receive(self) -> Packet | None:
-        """The next packet; None if the broker has closed the connection."""
+        """The next packet, without its Reason String; None if the broker has closed the connection."""
         async with asyncio.timeout(SECONDS):
             while (packet := self.decoder.next_packet()) is None:
                 data = await self.reader.read(65_536)
                 if not data:
                     return None
                 self.decoder.receive(data)
+        take_reason(packet)
         return packet
 
     async def subscribe(self, topic_filter: str, qos: int = 0) -> None:

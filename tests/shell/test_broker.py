@@ -255,7 +255,8 @@ async def test_a_client_that_is_refused_is_told_and_closed() -> None:  # [MQTT-3
         handler.received(encode(Connect("c"), 5))
         gate.client.refuse(ReasonCode.BAD_USER_NAME_OR_PASSWORD, "wrong password", gate.now)
         await turn_of_the_loop()
-        assert stream.writes == [encode(ConnAck(ReasonCode.BAD_USER_NAME_OR_PASSWORD), 5)]
+        told = Properties(reason_string="bad user name or password")
+        assert stream.writes == [encode(ConnAck(ReasonCode.BAD_USER_NAME_OR_PASSWORD, properties=told), 5)]
         assert stream.is_closed
         handler.lost("the test is over")
 

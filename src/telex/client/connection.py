@@ -44,6 +44,8 @@ from telex.wire.packets import (
 from telex.wire.properties import Properties
 from telex.wire.reasons import DISCONNECT_CODES
 
+_LARGEST_ANSWER: Final = 5
+"""Bytes of the largest packet that we cannot leave out: a PUBREL or PUBCOMP with a reason code."""
 _NEVER: Final = -1.0
 
 # Whose turn it is in an authentication that goes by AUTH packets (section 4.12).
@@ -331,7 +333,9 @@ class ClientConnection:
 
     def _end(self, goodbye: Disconnect | None) -> None:
         if goodbye is not None and self._has_network:
-            self._frames.append(encode(goodbye, self.version))
+            frame = encode(goodbye, self.version)
+            if len(frame) <= (self._limits.maximum_packet_size or MAX_PACKET_BYTES):  # [MQTT-3.2.2-15]
+                self._frames.append(frame)
         self.is_open = False
         self.is_closing = True
         self._has_network = False
@@ -463,6 +467,11 @@ class ClientConnection:
             self._forget_session()
         limits = packet.properties if packet.properties is not None else Properties()
         self._limits = limits
+        if (limits.maximum_packet_size or MAX_PACKET_BYTES) < _LARGEST_ANSWER:
+            raise ProtocolError(
+                ReasonCode.PACKET_TOO_LARGE,
+                f"the server takes {limits.maximum_packet_size} bytes at most, no acknowledgement is that small",
+            )
         if limits.server_keep_alive is not None:  # [MQTT-3.1.2-21] [MQTT-3.2.2-21]
             self._keep_alive = limits.server_keep_alive
         if limits.assigned_client_identifier is not None:
