@@ -1,13 +1,15 @@
 # The two commands of the README, and what a developer needs besides.
 #
-#   make demo    installs Telex into .venv and runs the demonstration
-#   make test    installs what the tests need and passes them
+#   make demo      installs Telex into .venv and runs the demonstration
+#   make test      installs what the tests need and passes them
+#
+# make nightly takes hours: ten thousand simulated lives of a broker, and twenty minutes of fuzzing for each target.
 
 PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := pyproject.toml setup.py $(shell find build_backend src -name '*.py')
 
-.PHONY: demo test lint format bench clean
+.PHONY: demo test lint format index nightly bench clean
 
 demo: .venv/installed
 	$(BIN)/telex demo
@@ -29,6 +31,16 @@ lint: .venv/installed-for-tests
 format: .venv/installed-for-tests
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# docs/conformance.md, from the tags in the sources and the marks at the tests.
+index: .venv/bin/python
+	$(BIN)/python tools/conformance.py
+
+nightly: .venv/installed-for-tests
+	$(BIN)/python -m tests.simulation --runs 10000 --jobs 2
+	for target in decoder connection client; do \
+		PYTHONPATH=src $(BIN)/python -m tests.fuzz $$target -max_total_time=1200 || exit 1; \
+	done
 
 bench: .venv/installed
 	$(BIN)/python benchmarks/compare.py --install --markdown build/bench/table.md
