@@ -40,8 +40,9 @@ class ScramGate(Gate):
 
     def __init__(self, passwords: dict[str, str]) -> None:
         super().__init__()
-        self._users = {user: MECHANISM.make_auth_info(password) for user, password in passwords.items()}
         self._secret = secrets.token_bytes()
+        self._users = {user: self._keep(user, password) for user, password in passwords.items()}
+        self._nobody = self._keep("", secrets.token_hex())
 
     def login(self, client: Client, packet: Connect, address: str, now: float) -> None:
         """Whoever names no method stays out."""
@@ -50,25 +51,31 @@ class ScramGate(Gate):
     def exchange(self, client: Client, packet: Connect, address: str) -> Exchange | None:
         """Begin with the method that we know."""
         named = None if packet.properties is None else packet.properties.authentication_method
-        return ScramExchange(client, self) if named == METHOD else None
+        return ScramExchange(client, packet.client_id, self) if named == METHOD else None
 
-    def user(self, name: str) -> tuple[bytes, bytes, bytes, int]:
+    def user(self, name: str, client_id: str) -> tuple[bytes, bytes, bytes, int]:
         """What is kept of a user: salt, stored key, server key, iterations.
 
-        Also of one that there is not, always the same: nobody shall learn whom we know.
+        Here a user's name must be the client id, so that a client that authenticates
+        again is the one that came. Who is wrong in that, or whom we do not know, gets a
+        salt all the same and fails at the end: nobody shall learn whom we know.
         """
-        if name in self._users:
-            return self._users[name]
-        salt = hmac.digest(self._secret, name.encode(), hashlib.sha256)[:16]
-        return MECHANISM.make_auth_info(secrets.token_hex(), salt=salt)
+        _, *keys = self._users.get(name if name == client_id else "", self._nobody)
+        return self._salt(name), *keys
+
+    def _keep(self, user: str, password: str) -> tuple[bytes, bytes, bytes, int]:
+        return MECHANISM.make_auth_info(password, salt=self._salt(user))
+
+    def _salt(self, user: str) -> bytes:
+        return hmac.digest(self._secret, user.encode(), hashlib.sha256)
 
 
 class ScramExchange(Exchange):
     """The broker's side: two messages of the client, two of ours (RFC 5802, section 3)."""
 
-    def __init__(self, client: Client, gate: ScramGate) -> None:
+    def __init__(self, client: Client, client_id: str, gate: ScramGate) -> None:
         self._client = client
-        self._server = MECHANISM.make_server(gate.user)
+        self._server = MECHANISM.make_server(lambda name: gate.user(name, client_id))
         self._is_begun = False
 
     def receive(self, data: bytes, now: float) -> None:
@@ -89,12 +96,13 @@ class ScramLogin:
     """The client's side of one authentication."""
 
     def __init__(self, user: str, password: str) -> None:
+        self.user = user
         self._scram = ScramClient([METHOD], user, password)
 
-    def connect(self, client_id: str) -> Connect:
+    def connect(self) -> Connect:
         """A CONNECT that begins it."""
         said = Properties(authentication_method=METHOD, authentication_data=self.first())
-        return Connect(client_id, properties=said)
+        return Connect(self.user, properties=said)
 
     def first(self) -> bytes:
         """Client-first."""
@@ -102,8 +110,11 @@ class ScramLogin:
 
     def answer(self, challenge: bytes) -> bytes:
         """Client-final, to server-first."""
-        self._scram.set_server_first(challenge.decode())
-        return str(self._scram.get_client_final()).encode()
+        try:
+            self._scram.set_server_first(challenge.decode())
+            return str(self._scram.get_client_final()).encode()
+        except (ScramException, UnicodeDecodeError) as error:
+            raise Refused(ReasonCode.NOT_AUTHORIZED, f"the broker does not speak {METHOD}: {error}") from error
 
     def check(self, data: bytes | None) -> None:
         """Server-final: raises ``ScramException`` if the broker did not know the password either."""
@@ -115,7 +126,7 @@ async def main() -> None:
     gate = ScramGate({"ann": "correct horse"})
     async with telex.Broker(port=0, gate=gate) as broker:
         login = ScramLogin("ann", "correct horse")
-        client = AsyncClient(login.connect("sensor"), authenticator=login)
+        client = AsyncClient(login.connect(), authenticator=login)
         connack = await client.connect("127.0.0.1", broker.port)
         login.check(connack.properties and connack.properties.authentication_data)
         print("ann: connected, and the broker has shown that it knows her")
@@ -124,7 +135,7 @@ async def main() -> None:
         for user, password in (("ann", "wrong"), ("bob", "correct horse")):
             login = ScramLogin(user, password)
             try:
-                await AsyncClient(login.connect("sensor"), authenticator=login).connect("127.0.0.1", broker.port)
+                await AsyncClient(login.connect(), authenticator=login).connect("127.0.0.1", broker.port)
             except Refused as error:
                 print(f"{user}, {password!r}: {error}")
         try:

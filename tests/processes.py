@@ -97,7 +97,8 @@ def mosquitto() -> Iterator[Server]:
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "mosquitto.conf"
-        config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\nsys_interval 1\nset_tcp_nodelay true\nlog_type error\n")
+        options = ("allow_anonymous true", "sys_interval 1", "set_tcp_nodelay true", "log_type error")
+        config.write_text("\n".join([f"listener {port} 127.0.0.1", *options, ""]))
         with running(program, "-c", str(config)) as process:
             wait_for_port(port)
             yield Server(port, process)

@@ -1,5 +1,6 @@
 """The programs of ``examples/`` run and print what they should."""
 
+import importlib.util
 import sys
 from pathlib import Path
 
@@ -21,3 +22,17 @@ def test_scram_lets_in_who_knows_the_password_and_nobody_else() -> None:
         "bob, 'correct horse': the broker refused the connection: 0x87 not authorized",
         "without the method: the broker refused the connection: 0x87 not authorized",
     ]
+
+
+def test_scram_tells_nobody_whom_it_knows() -> None:
+    spec = importlib.util.spec_from_file_location("scram", EXAMPLES / "scram.py")
+    assert spec is not None
+    assert spec.loader is not None
+    scram = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(scram)
+    gate = scram.ScramGate({"ann": "correct horse"})
+    ann, bob = gate.user("ann", "ann"), gate.user("bob", "bob")
+    assert gate.user("bob", "bob") == bob
+    assert [len(each) for each in ann[:3]] == [len(each) for each in bob[:3]]
+    assert ann[3] == bob[3]
+    assert gate.user("ann", "eve") == (ann[0], *bob[1:])  # eve's connection stays eve's

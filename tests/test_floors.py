@@ -32,7 +32,7 @@ ORDER = {
         ["options.py", "stats.py", "deadlines.py", "message.py", "permissions.py"],
         ["outbox.py", "records.py", "retained.py"],
         ["seams.py"],
-        ["session.py"],
+        ["session.py", "login.py"],
         ["subscriptions.py"],
         ["engine.py"],
         ["connection.py"],

@@ -280,7 +280,7 @@ def test_an_authenticator_may_refuse_the_server() -> None:
     async def script(server: Server) -> None:
         await server.gets()
         server.sends(Auth(0x18, says(b"evil")))
-        assert await server.gets() == Disconnect(0x87)
+        assert await server.gets() == Disconnect(0x80)
         assert await server.gets() is None
 
     async def story(port: int) -> None:
@@ -295,7 +295,7 @@ def test_without_an_authenticator_a_challenge_ends_the_connection() -> None:
     async def script(server: Server) -> None:
         await server.gets()
         server.sends(Auth(0x18, says(b"abc")))
-        assert await server.gets() == Disconnect(0x87)
+        assert await server.gets() == Disconnect(0x80)
         assert await server.gets() is None
 
     async def story(port: int) -> None:

@@ -88,10 +88,10 @@ class SlammedGate(Gate):
 
 
 @mqtt("MQTT-3.14.0-1")
-def test_a_client_that_is_not_in_yet_is_not_told_why(make_world: MakeWorld) -> None:
+def test_a_client_that_is_not_in_yet_gets_no_disconnect(make_world: MakeWorld) -> None:
     client = make_world(gate=SlammedGate()).knocks("c")
     assert not client.is_connected
-    assert client.got == []
+    assert client.got == [ConnAck(USE_ANOTHER_SERVER)]
 
 
 # Its bytes

@@ -47,11 +47,13 @@ class Sphinx(Gate):
     def __init__(self) -> None:
         super().__init__()
         self.heard: list[bytes] = []
+        self.asked: list[Connect] = []
         self.undecided: list[Client] = []
         self.knows = True
 
     def exchange(self, client: Client, packet: Connect, address: str) -> Exchange | None:
         assert packet.properties is not None
+        self.asked.append(packet)
         if self.knows and packet.properties.authentication_method == "riddle":
             return Riddle(self, client)
         return None
@@ -201,6 +203,7 @@ def test_a_will_that_a_client_may_not_publish_any_more_is_not_published(world: W
     client = world.client("c", **connect(b"open sesame", will=Will("a", b"lost")))
     client.sends(auth(AGAIN, b"nobody")).drops()
     assert sub.payloads == []
+    assert "c misses messages" in world.diary.lines
 
 
 def test_a_late_answer_to_it_leaves_by_itself(world: World, gate: Sphinx) -> None:
@@ -218,6 +221,57 @@ def test_who_fails_at_it_is_disconnected(world: World) -> None:  # [MQTT-4.12.1-
     assert client.got == [Disconnect(ReasonCode.NOT_AUTHORIZED)]
     assert client.reasons == ["not authorized"]
     assert not client.is_connected
+
+
+@pytest.mark.parametrize("reason_code", ReasonCode)
+def test_whatever_the_code_of_a_refusal_the_client_is_out(world: World, gate: Sphinx, reason_code: int) -> None:
+    client = world.client("c", **connect(b"open sesame"))
+    client.sends(auth(AGAIN, b"later"))
+    gate.undecided[0].refuse(reason_code, "no", world.now)
+    world.flush()
+    assert isinstance(client.got[-1], Disconnect)
+    assert not client.is_connected
+
+
+def test_the_answer_to_an_earlier_question_counts_no_more(world: World, gate: Sphinx) -> None:
+    client = world.knocks("c", **connect(b"later"))
+    first = gate.undecided.pop()
+    first.admit(EVERYTHING, world.now)
+    client.sends(auth(AGAIN, b"later"))
+    client.takes()
+    first.admit(EVERYTHING, world.now)
+    first.challenge(b"", world.now)
+    first.refuse(ReasonCode.BANNED, "", world.now)
+    world.flush()
+    assert client.takes() == []
+    gate.undecided[0].challenge(b"go on", world.now)
+    gate.undecided[0].admit(EVERYTHING, world.now)  # the word is the client's
+    world.flush()
+    assert client.takes() == [auth(CONTINUE, b"go on")]
+
+
+@pytest.mark.parametrize("version", [3, 4, 5, 7])
+def test_a_second_connect_during_an_authentication_is_an_error(world: World, version: int) -> None:  # [MQTT-3.1.0-2]
+    client = world.knocks("c", **connect())
+    client.sends_bytes(b"\x10\x0d\x00\x04MQTT" + bytes([version, 2, 0, 0, 0, 1]) + b"c")
+    [_, connack] = client.got
+    assert isinstance(connack, ConnAck)
+    assert connack.reason_code in (ReasonCode.PROTOCOL_ERROR, ReasonCode.MALFORMED_PACKET, 0x84)
+
+
+def test_no_secret_is_kept_to_authenticate_again(world: World, gate: Sphinx) -> None:
+    client = world.client("c", **connect(b"open sesame", user_name="ann", password=b"secret", will=Will("a", b"lost")))
+    client.sends(auth(AGAIN, b"open sesame"))
+    assert [packet.password for packet in gate.asked] == [b"secret", None]
+    assert [packet.user_name for packet in gate.asked] == ["ann", "ann"]
+    assert [packet.client_id for packet in gate.asked] == ["c", "c"]
+    assert gate.asked[1].will is None
+
+
+def test_who_had_no_client_id_authenticates_again_with_the_one_it_got(world: World, gate: Sphinx) -> None:
+    client = world.client("", **connect(b"open sesame"))
+    client.sends(auth(AGAIN, b"open sesame"))
+    assert gate.asked[1].client_id == client.said.assigned_client_identifier
 
 
 def test_a_second_one_before_the_first_is_over_is_an_error(world: World) -> None:  # section 4.12.1

@@ -4,6 +4,7 @@ import pytest
 
 from telex.codes import ReasonCode
 from telex.engine.options import Options
+from telex.engine.permissions import EVERYTHING
 from telex.wire.packets import (
     ConnAck,
     Disconnect,
@@ -101,6 +102,57 @@ def test_a_connected_client_may_be_sent_to_another_server() -> None:  # section 
     assert client.reasons == ["we moved"]
 
 
+@pytest.mark.parametrize("reason_code", [*ReasonCode, 5])
+@pytest.mark.parametrize("version", [3, 4, 5])
+def test_a_gate_may_refuse_with_any_code(reason_code: int, version: int) -> None:  # [MQTT-3.2.2-8]
+    world = World(gate=LateGate())
+    client = world.knocks("c", version=version)
+    world.refuses("c", reason_code)
+    assert all(packet.reason_code != 0 for packet in client.got if isinstance(packet, ConnAck))
+    assert len(client.got) == 1 or version < 5
+    assert not client.is_connected
+
+
+@pytest.mark.parametrize("reason_code", [*ReasonCode, 5])
+def test_a_client_may_be_disconnected_with_any_code(reason_code: int) -> None:  # section 3.14.2.1
+    gate = LateGate()
+    world = World(gate=gate)
+    client = world.knocks("c")
+    handle = gate.asked["c"]
+    world.admits("c")
+    handle.disconnect(reason_code, "go", world.now)
+    world.flush()
+    assert isinstance(client.got[-1], Disconnect)
+    assert not client.is_connected
+
+
+def test_a_code_that_a_packet_may_not_carry_gives_way_to_the_nearest() -> None:
+    world = World(gate=ClosedGate(ReasonCode.ADMINISTRATIVE_ACTION))
+    assert world.knocks("c").got == [ConnAck(ReasonCode.NOT_AUTHORIZED)]
+    assert world.diary.reasons == ["the gate is closed (0x98 administrative action)"]
+
+
+def test_only_the_first_answer_of_a_gate_counts() -> None:
+    gate = LateGate()
+    world = World(gate=gate)
+    client = world.knocks("c")
+    handle = gate.asked["c"]
+    world.admits("c")
+    handle.refuse(ReasonCode.BANNED, "too late", world.now)
+    handle.admit(EVERYTHING, world.now)
+    world.flush()
+    assert len(client.takes()) == 1
+    assert client.is_connected
+    with pytest.raises(ValueError, match="CONNECT named none"):
+        handle.challenge(b"", world.now)
+
+
+def test_response_information_that_does_not_fit_is_left_out() -> None:
+    world = World(Options(response_information="r/%c/"))
+    client = world.client("c" * 65_535, request_response_information=1)
+    assert client.said.response_information is None
+
+
 OFF = {
     "wildcard_subscription_available": (ReasonCode.WILDCARD_SUBSCRIPTIONS_NOT_SUPPORTED, "a/#", None),
     "shared_subscription_available": (ReasonCode.SHARED_SUBSCRIPTIONS_NOT_SUPPORTED, "$share/g/a", None),
@@ -150,5 +202,13 @@ def test_a_v5_connect_that_is_wrong_is_answered(world: World, connect: str, reas
     # Section 3.1.4: "MAY send a CONNACK packet with a Reason Code of 0x80 or greater"
     client = world.stranger().sends_bytes(bytes.fromhex(connect))
     assert client.got == [ConnAck(reason_code)]
-    assert len(client.reasons) == 1
+    assert client.reasons == []  # nobody knows how large a CONNACK it takes [MQTT-3.2.2-19]
+    assert not client.is_connected
+
+
+def test_who_has_said_nothing_gets_no_answer(world: World) -> None:  # [MQTT-3.14.0-1] [MQTT-3.2.0-1]
+    client = world.stranger()
+    client.connection.disconnect(ReasonCode.SERVER_SHUTTING_DOWN, "the broker stops", world.now)
+    world.flush()
+    assert client.got == []
     assert not client.is_connected

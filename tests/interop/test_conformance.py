@@ -15,9 +15,9 @@ def test_mosquitto_passes_the_suite_but_for_known_differences(debian_mosquitto: 
     pytest_command = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "--tb=no", "-rf")
     done = run(*pytest_command, str(SUITE), "--broker", where, seconds=110)
     summary = done.stdout.splitlines()[-1]
-    found = re.search(r"(\d+) failed, (\d+) passed", summary)
+    found = re.search(r"(\d+) passed", summary)
     assert found is not None, done.stdout[-2_000:] + done.stderr
-    assert int(found[2]) > 1_500, summary
+    assert int(found[1]) > 1_500, summary
     failed = set(re.findall(r"^FAILED \S+?::(\w+)", done.stdout, re.MULTILINE))
     assert failed <= DIFFERENCES, f"not looked into: {sorted(failed - DIFFERENCES)}"
 

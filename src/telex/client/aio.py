@@ -236,12 +236,10 @@ class AsyncClient:
         try:
             if self._authenticator is None:
                 raise Refused(ReasonCode.BAD_AUTHENTICATION_METHOD, "the broker asks for more than CONNECT said")
-            answer = self._authenticator.answer(data or b"")
-        except Refused as error:
-            self._failure = error
-            self._connection.disconnect(ReasonCode.NOT_AUTHORIZED)
-        else:
-            self._connection.authenticate(answer)
+            self._connection.authenticate(self._authenticator.answer(data or b""))
+        except (Refused, ValueError) as error:  # ValueError: the answer is too long for a packet, or for the broker
+            self._failure = error if isinstance(error, Refused) else NotConnected(f"the authentication failed: {error}")
+            self._connection.disconnect(ReasonCode.UNSPECIFIED_ERROR)
 
 
 def _fail(future: "asyncio.Future[Any]", error: MqttError) -> None:

@@ -12,6 +12,7 @@ from telex.codes import (
     MAX_PACKET_BYTES,
     MAX_PACKET_ID,
     MQTT_3_1,
+    MQTT_3_1_1,
     MQTT_5,
     NEVER_EXPIRES,
     ReasonCode,
@@ -20,11 +21,13 @@ from telex.codes import (
     reason_text,
 )
 from telex.engine.engine import Engine, message_of
+from telex.engine.login import Login
 from telex.engine.outbox import Outbox
 from telex.engine.permissions import Permissions
-from telex.engine.seams import Client, Exchange
+from telex.engine.seams import Client
 from telex.engine.session import Session, Subscription
 from telex.errors import ProtocolError
+from telex.wire.data import MAX_STRING_BYTES
 from telex.wire.decode import Decoder
 from telex.wire.encode import (
     PINGRESP_BYTES,
@@ -55,10 +58,11 @@ from telex.wire.packets import (
     Unsubscribe,
 )
 from telex.wire.properties import Properties
-from telex.wire.reasons import CONNACK_CODES
+from telex.wire.reasons import CONNACK_REFUSALS, DISCONNECT_CODES, nearest
 
 _SUCCESS: Final = 0
 _NO_MATCHING_SUBSCRIBERS: Final = 0x10
+_CONTINUE: Final = 0x18
 _NOT_AUTHORIZED: Final = 0x87
 _LONGEST_REASON: Final = 500  # characters of a Reason String: a SUBSCRIBE may be refused for a thousand reasons
 
@@ -86,14 +90,12 @@ class Connection(Client):
         self.keep_alive = 0  # seconds; 0: no time-out
         self.last_received = now  # when the last whole packet came
         self.is_closed = False
-        self.is_waiting = False  # the gate decides about the CONNECT; no use to read on until it has
         self._is_receiving = False
         self._may_keep = False  # CONNECT asked for a session that outlives the connection
         self._aliases: dict[int, str] | None = None  # topic aliases of the client
         self._wants_reasons = True  # Request Problem Information, for v5
-        self._login: Connect | None = None  # the CONNECT, if it named an authentication method
-        self._exchange: Exchange | None = None  # the authentication that goes on
-        self._is_challenged = False  # in it, the next word is the client's
+        self._login: Login | None = None  # that goes on: the first one, or an authentication again
+        self._identity: Connect | None = None  # who authenticates by a method, as its CONNECT said
         engine.stats.sockets_opened += 1
         engine.stats.sockets_open += 1
         engine.deadlines.set(self, now + options.connect_timeout)
@@ -125,6 +127,12 @@ class Connection(Client):
             )
         else:
             self._watch_keep_alive()
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the gate still decides about the CONNECT; no use to read on until it has."""
+        login = self._login
+        return login is not None and login.is_due and self.session is None
 
     def _watch_keep_alive(self) -> None:
         self.engine.deadlines.set(self, self.last_received + self.keep_alive * 1.5)
@@ -194,41 +202,61 @@ class Connection(Client):
 
     def disconnect(self, reason_code: int, text: str, now: float, server_reference: str = "") -> None:
         """End the connection from our side; a v5 client is told why (section 3.14)."""
-        self._disconnect(reason_code, text, text, now, server_reference)
+        self._leave(reason_code, text, text, now, server_reference)
 
-    def _disconnect(self, reason_code: int, text: str, told: str, now: float, server_reference: str = "") -> None:
-        """``text`` is for our log, ``told`` for the client, who may not be told; closed it is [MQTT-4.13.2-1]."""
+    def _leave(self, reason_code: int, text: str, told: str, now: float, server_reference: str = "") -> None:
+        """End the connection: the one place where that becomes a CONNACK or a DISCONNECT.
+
+        ``text`` is for our log, ``told`` for the client. Whatever it may be told, closed
+        it is [MQTT-3.2.2-7] [MQTT-4.13.2-1].
+        """
         if self.is_closed:
             return
-        if self.version == MQTT_5 and self.session is not None:  # [MQTT-3.14.0-1]
-            said = _reference(server_reference)  # and no expiry [MQTT-3.14.2-2]
-            self.outbox.append(self._in_words(Disconnect(reason_code, said), told))
-        self._end(f"{text} ({reason_text(reason_code)})", with_will=True, now=now)
+        reason = f"{text} ({reason_text(reason_code)})"
+        said = Properties(server_reference=server_reference) if server_reference else None
+        if self.session is not None:  # [MQTT-3.14.0-1]
+            if self.version == MQTT_5:  # and no expiry [MQTT-3.14.2-2]
+                packet = Disconnect(nearest(reason_code, DISCONNECT_CODES), said)
+                self.outbox.append(self._in_words(packet, told))
+        else:  # without Session Present [MQTT-3.2.2-6]
+            self._refuse_in_connack(nearest(reason_code, CONNACK_REFUSALS), said, told)
+            client_id = "" if self.connect is None else self.connect.client_id
+            self.engine.observer.refused(client_id, self.address, reason)
+        self._end(reason, with_will=True, now=now)
+        self._answered_late()
+
+    def _refuse_in_connack(self, reason_code: int, said: Properties | None, told: str) -> None:
+        if self.version == MQTT_5:
+            self.outbox.append(self._in_words(ConnAck(reason_code, properties=said), told))
+        elif self.version:  # otherwise it has said nothing yet, and there is nothing to answer
+            return_code = connect_return_code(reason_code)
+            if return_code is not None:  # v3 [MQTT-3.2.2-6]
+                self.outbox.append(encode(ConnAck(return_code), self.version))
 
     def _fail(self, error: ProtocolError, now: float) -> None:
-        """The client broke a rule: the one place where that becomes a packet, and the end [MQTT-4.13.1-1]."""
-        if self.session is not None:
+        """The client broke a rule, and that is the end [MQTT-4.13.1-1]."""
+        if self.session is not None or self.connect is not None:
             reason_code = error.reason_code
             if reason_code == ReasonCode.UNSUPPORTED_PROTOCOL_VERSION:  # of a second CONNECT [MQTT-3.1.0-2]
                 reason_code = ReasonCode.PROTOCOL_ERROR
-            self.disconnect(reason_code, error.text, now)
-        elif error.reason_code == ReasonCode.UNSUPPORTED_PROTOCOL_VERSION:
-            self.version = self.decoder.version
-            self._refuse(error.reason_code, error.text, error.text, now)  # v3 [MQTT-3.1.2-2]
-        elif self.decoder.version == MQTT_5:  # [MQTT-3.1.4-1]
-            self.version = MQTT_5
-            reason_code = error.reason_code if error.reason_code in CONNACK_CODES else ReasonCode.PROTOCOL_ERROR
-            self._refuse(reason_code, error.text, error.text, now)
-        else:  # no word to who did not send a valid CONNECT (v3 [MQTT-3.1.4-1])
+            self._leave(reason_code, error.text, error.text, now)
+        elif self.decoder.version == MQTT_5 or error.reason_code == ReasonCode.UNSUPPORTED_PROTOCOL_VERSION:
+            # The CONNECT is wrong, and says in which words to answer [MQTT-3.1.4-1] v3 [MQTT-3.1.2-2].
+            self.version = self.decoder.version or MQTT_3_1_1
+            self._wants_reasons = False  # nobody knows how much it takes [MQTT-3.2.2-19]
+            self._leave(error.reason_code, error.text, "", now)
+        else:  # no word to who did not send a valid CONNECT v3 [MQTT-3.1.4-1]
             self.engine.observer.refused("", self.address, str(error))
             self._end(str(error), now=now)
 
     def _end(self, reason: str, *, now: float, with_will: bool = True) -> None:
         self.is_closed = True
-        self.is_waiting = False
         self.connect = None
-        self._login = None
-        self._exchange = None
+        self._identity = None
+        login = self._login
+        if login is not None:
+            login.is_due = False  # whatever the gate says now, it is too late
+            self._login = None
         self.engine.deadlines.drop(self)
         self.engine.stats.sockets_open -= 1
         self.outbox.close()
@@ -245,27 +273,26 @@ class Connection(Client):
         self.connect = packet
         outbox = self.outbox
         outbox.version = packet.version
-        method: str | None = None
-        said = packet.properties
-        if said is not None:
-            method = said.authentication_method
+        said = packet.properties if packet.properties is not None else Properties()
+        if packet.version == MQTT_5:
             outbox.maximum_packet_size = said.maximum_packet_size or MAX_PACKET_BYTES
             self._wants_reasons = said.request_problem_information != 0  # [MQTT-3.1.2-29]
         options = self.engine.options
         will = packet.will
         if not packet.client_id and not self._may_be_nameless(packet):  # v3 [MQTT-3.1.3-8] [MQTT-3.1.3-9]
             # [MQTT-3.1.3-8]
-            self._refuse_told(ReasonCode.CLIENT_IDENTIFIER_NOT_VALID, "the CONNECT has no client id", now)
+            self.disconnect(ReasonCode.CLIENT_IDENTIFIER_NOT_VALID, "the CONNECT has no client id", now)
         elif will is not None and will.qos > options.maximum_qos:  # [MQTT-3.2.2-12]
-            self._refuse_told(ReasonCode.QOS_NOT_SUPPORTED, f"the will has QoS {will.qos}", now)
+            self.disconnect(ReasonCode.QOS_NOT_SUPPORTED, f"the will has QoS {will.qos}", now)
         elif will is not None and will.retain and not options.retain_available:  # [MQTT-3.2.2-13]
-            self._refuse_told(ReasonCode.RETAIN_NOT_SUPPORTED, "the will is to be retained", now)
-        elif method is not None:
-            self._login = packet
-            self._authenticate(packet, now)
+            self.disconnect(ReasonCode.RETAIN_NOT_SUPPORTED, "the will is to be retained", now)
+        elif said.authentication_method is not None:
+            self._identity = packet
+            self._authenticate(packet, said.authentication_data or b"", now)
         else:
-            self.is_waiting = True
-            self.engine.gate.login(self, packet, self.address, now)
+            login = Login(self)
+            self._login = login
+            self.engine.gate.login(login, packet, self.address, now)
 
     def _may_be_nameless(self, packet: Connect) -> bool:
         if packet.version == MQTT_3_1 or not self.engine.options.allow_empty_client_id:
@@ -273,46 +300,22 @@ class Connection(Client):
         return packet.version == MQTT_5 or packet.clean_start  # v3 [MQTT-3.1.3-7]
 
     def refuse(self, reason_code: int, text: str, now: float, server_reference: str = "") -> None:
-        """Send the client away; it gets the code and the code's name, the text is for our log.
+        """The gate says no: the client gets the code and the code's name, the text is for our log.
 
-        [MQTT-3.1.4-2] [MQTT-4.12.0-4]
+        [MQTT-3.1.4-2] [MQTT-4.12.0-4] [MQTT-4.12.1-2]
         """
-        told = reason_name(reason_code)
-        if self.session is not None:  # a re-authentication failed [MQTT-4.12.1-2]
-            self._disconnect(reason_code, text, told, now, server_reference)
-            self._answered_late()
-        else:
-            self._refuse(reason_code, text, told, now, server_reference)
-
-    def _refuse_told(self, reason_code: int, text: str, now: float) -> None:
-        self._refuse(reason_code, text, text, now)
-
-    def _refuse(self, reason_code: int, text: str, told: str, now: float, server_reference: str = "") -> None:
-        """Answer with a CONNACK that says why, without Session Present, and close [MQTT-3.2.2-6] [MQTT-3.2.2-7]."""
-        if self.is_closed:  # the client did not wait for the answer
-            return
-        client_id = "" if self.connect is None else self.connect.client_id
-        if self.version == MQTT_5:
-            said = _reference(server_reference)
-            self.outbox.append(self._in_words(ConnAck(reason_code, properties=said), told))
-        else:
-            return_code = connect_return_code(reason_code)
-            if return_code is not None:  # v3 [MQTT-3.2.2-6]
-                self.outbox.append(encode(ConnAck(return_code), self.version))
-        self.engine.observer.refused(client_id, self.address, f"{text} ({reason_text(reason_code)})")
-        self._end(text, now=now)
-        self._answered_late()
+        self._leave(reason_code, text, reason_name(reason_code), now, server_reference)
 
     def admit(self, permissions: Permissions, now: float, data: bytes = b"") -> None:
-        """Let the client in: open its session, answer CONNACK, go on where the session stood."""
-        self.is_waiting = False
-        packet = self.connect
-        if packet is None:  # it is in already, or did not wait for the answer
-            self._admit_again(permissions, data, now)
+        """The gate says yes: open the client's session, answer CONNACK, go on where the session stood."""
+        if self.session is not None:
+            self._admit_again(self.session, permissions, data, now)
             return
+        packet = self.connect
+        assert packet is not None  # Login waited for this answer
         if packet.will is not None and not permissions.may_publish(packet.will.topic):
-            text = f"it may not publish its will to {packet.will.topic!r}"
-            self._refuse_told(_NOT_AUTHORIZED, text, now)
+            text = f"no permission to publish its will to {topics.shown(packet.will.topic)}"
+            self.disconnect(_NOT_AUTHORIZED, text, now)
             return
         said = packet.properties if packet.properties is not None else Properties()
         options = self.engine.options
@@ -330,10 +333,12 @@ class Connection(Client):
             properties.authentication_data = data or None
         if len(encode(ConnAck(properties=properties), packet.version)) > outbox.maximum_packet_size:
             text = f"CONNACK is larger than the {outbox.maximum_packet_size} bytes that it takes"
-            self._refuse_told(ReasonCode.PACKET_TOO_LARGE, text, now)
+            self.disconnect(ReasonCode.PACKET_TOO_LARGE, text, now)
             return
         self.connect = None
-        self._exchange = None
+        self._login = None
+        if self._identity is not None:
+            self._identity = _known(packet, client_id)
         session, is_present = self.engine.open_session(
             client_id,
             self,
@@ -399,7 +404,9 @@ class Connection(Client):
             properties.assigned_client_identifier = client_id
         asked = packet.properties is not None and packet.properties.request_response_information == 1
         if asked and options.response_information:  # [MQTT-3.1.2-28]
-            properties.response_information = options.response_information.replace("%c", client_id)
+            information = options.response_information.replace("%c", client_id)
+            if len(information.encode()) <= MAX_STRING_BYTES:  # a client id may have as many by itself
+                properties.response_information = information
         longest = options.maximum_keep_alive
         if longest and (self.keep_alive == 0 or self.keep_alive > longest):
             # [MQTT-3.2.2-21]; a v3 client cannot be told, so it keeps its own.
@@ -409,88 +416,65 @@ class Connection(Client):
 
     # AUTH (section 4.12)
 
-    def _authenticate(self, packet: Connect, now: float) -> None:
+    def _authenticate(self, identity: Connect, data: bytes, now: float) -> None:
         """Begin an exchange by the method that CONNECT named."""
-        exchange = self.engine.gate.exchange(self, packet, self.address)
-        said = packet.properties
-        assert said is not None  # it named the method
+        login = Login(self)
+        exchange = self.engine.gate.exchange(login, identity, self.address)
         if exchange is None:  # [MQTT-4.12.0-1]
-            text = f"no such authentication method: {topics.shown(said.authentication_method or '')}"
-            self._refuse_told(ReasonCode.BAD_AUTHENTICATION_METHOD, text, now)
+            method = "" if identity.properties is None else identity.properties.authentication_method or ""
+            text = f"no such authentication method: {topics.shown(method)}"
+            self.disconnect(ReasonCode.BAD_AUTHENTICATION_METHOD, text, now)
             return
-        self._exchange = exchange
-        self.is_waiting = True
-        exchange.receive(said.authentication_data or b"", now)
+        login.exchange = exchange
+        self._login = login
+        exchange.receive(data, now)
 
     def _on_auth(self, packet: Auth, now: float) -> None:
-        login = self._login
-        if login is None or login.properties is None:  # [MQTT-4.12.0-7]
+        identity = self._identity
+        if identity is None or identity.properties is None:  # [MQTT-4.12.0-7]
             raise ProtocolError(
                 ReasonCode.PROTOCOL_ERROR, "AUTH from a client whose CONNECT named no method [MQTT-4.12.0-7]"
             )
         said = packet.properties if packet.properties is not None else Properties()
-        method = login.properties.authentication_method
-        if said.authentication_method != method:  # [MQTT-4.12.0-5] [MQTT-4.12.1-1]
+        if said.authentication_method != identity.properties.authentication_method:  # [MQTT-4.12.1-1]
+            method = topics.shown(said.authentication_method or "")
             raise ProtocolError(
-                ReasonCode.PROTOCOL_ERROR,
-                f"AUTH with method {said.authentication_method!r}, CONNECT named {method!r} [MQTT-4.12.0-5]",
+                ReasonCode.PROTOCOL_ERROR, f"AUTH with method {method}, CONNECT named another [MQTT-4.12.0-5]"
             )
-        if packet.reason_code == ReasonCode.RE_AUTHENTICATE:
-            exchange = self._begin_again(login)
-        else:
-            exchange = self._challenged(packet.reason_code)
-        self._is_challenged = False
-        self.is_waiting = self.session is None  # a client that is in goes on as it was meanwhile
-        exchange.receive(said.authentication_data or b"", now)
-
-    def _begin_again(self, login: Connect) -> Exchange:
-        """A client that is in wants to authenticate again [MQTT-4.12.1-1]."""
-        if self.session is None or self._exchange is not None:
+        data = said.authentication_data or b""
+        login = self._login
+        if packet.reason_code == ReasonCode.RE_AUTHENTICATE and login is None:
+            self._authenticate(identity, data, now)
+            return
+        exchange = None if login is None else login.exchange
+        if login is None or exchange is None or login.is_due or packet.reason_code != _CONTINUE:  # [MQTT-4.12.0-3]
             raise ProtocolError(
-                ReasonCode.PROTOCOL_ERROR, "a re-authentication while an authentication goes on (section 4.12.1)"
+                ReasonCode.PROTOCOL_ERROR, f"AUTH {reason_text(packet.reason_code)}, which nobody waits for"
             )
-        exchange = self.engine.gate.exchange(self, login, self.address)
-        if exchange is None:  # the gate has changed its mind about the method
-            raise ProtocolError(ReasonCode.BAD_AUTHENTICATION_METHOD, "the method is not known any more")
-        self._exchange = exchange
-        return exchange
-
-    def _challenged(self, reason_code: int) -> Exchange:
-        """The exchange in which the client has the word; it must answer [MQTT-4.12.0-3]."""
-        exchange = self._exchange
-        if exchange is None or not self._is_challenged or reason_code != ReasonCode.CONTINUE_AUTHENTICATION:
-            raise ProtocolError(
-                ReasonCode.PROTOCOL_ERROR, f"AUTH {reason_text(reason_code)} at a moment when nobody asked for it"
-            )
-        return exchange
+        login.is_due = True
+        exchange.receive(data, now)
 
     def challenge(self, data: bytes, now: float) -> None:
         """Ask the client for the next word of its authentication [MQTT-4.12.0-2]."""
-        if self.is_closed or self._exchange is None:  # the client did not wait for the answer
-            return
-        self.is_waiting = False
-        self._is_challenged = True
-        self.outbox.append(self._auth(ReasonCode.CONTINUE_AUTHENTICATION, data))
+        self.outbox.append(self._auth(_CONTINUE, data))
         self._go_on(now)
 
-    def _admit_again(self, permissions: Permissions, data: bytes, now: float) -> None:
+    def _admit_again(self, session: Session, permissions: Permissions, data: bytes, now: float) -> None:
         """A re-authentication went well: the client stays, with what it may do now (section 4.12.1)."""
-        session = self.session
-        if session is not None and self._exchange is not None:
-            self._exchange = None
-            session.permissions = permissions
-            self.outbox.append(self._auth(ReasonCode.SUCCESS, data))
-            self._go_on(now)
+        self._login = None
+        session.permissions = permissions
+        self.outbox.append(self._auth(_SUCCESS, data))
+        self._go_on(now)
 
     def _auth(self, reason_code: int, data: bytes) -> bytes:
         """An AUTH with the method of the CONNECT [MQTT-4.12.0-5].
 
         It has no Reason String and no User Properties [MQTT-3.15.2-2] [MQTT-3.15.2-3].
         """
-        login = self._login
-        assert login is not None  # there is an exchange
-        assert login.properties is not None
-        method = login.properties.authentication_method
+        identity = self._identity
+        assert identity is not None  # there is an exchange
+        assert identity.properties is not None
+        method = identity.properties.authentication_method
         return encode(
             Auth(reason_code, Properties(authentication_method=method, authentication_data=data or None)), MQTT_5
         )
@@ -735,9 +719,15 @@ class Connection(Client):
         self._end(text, with_will=not is_normal, now=now)  # [MQTT-3.14.4-3]
 
 
-def _reference(server_reference: str) -> Properties | None:
-    """Where else a client may go (section 4.11)."""
-    return Properties(server_reference=server_reference) if server_reference else None
+def _known(packet: Connect, client_id: str) -> Connect:
+    """What is kept of a CONNECT, for a client that may authenticate again: who it is, and none of its secrets."""
+    method = None if packet.properties is None else packet.properties.authentication_method
+    return Connect(
+        client_id,
+        keep_alive=packet.keep_alive,
+        user_name=packet.user_name,
+        properties=Properties(authentication_method=method),
+    )
 
 
 def _wished_expiry(packet: Connect) -> int:

@@ -209,6 +209,8 @@ class Engine:
             # Retained or not as it asks [MQTT-3.1.2-14] [MQTT-3.1.2-15].
             message = message_of(will.topic, will.payload, will.qos, will.retain, will.properties, now)
             self.publish(message, session, now)
+        else:
+            self.observer.dropping(session.client_id, "it has no permission any more to publish its will")
 
     def _deliver_to_another(self, outgoing: Outgoing, now: float) -> None:
         """Give a message of a session that ended to another member of its group (H1)."""

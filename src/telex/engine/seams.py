@@ -57,9 +57,13 @@ class Exchange:
     """One authentication of one client by a method that its CONNECT named (section 4.12)."""
 
     def receive(self, data: bytes, now: float) -> None:
-        """Take in the Authentication Data of CONNECT, then of each AUTH; empty if there is none.
+        """Take in the Authentication Data that the client sends; empty if there is none.
 
-        Answer with ``challenge``, ``admit`` or ``refuse`` of the client, at once or later.
+        First that of the CONNECT, or in an authentication again that of the AUTH which
+        asks for it; then that of each AUTH that follows. Answer with ``challenge``,
+        ``admit`` or ``refuse`` of the client, at once or later. A first login that takes
+        too long is ended like any other; for an authentication again the gate itself has
+        to keep the time, the client stays connected meanwhile.
         """
         raise NotImplementedError
 
@@ -78,8 +82,10 @@ class Gate:
     def exchange(self, client: Client, packet: Connect, address: str) -> Exchange | None:
         """Begin an authentication by the method that the CONNECT names, in place of ``login``.
 
-        Asked at CONNECT, and again for each re-authentication. None: we do not know
-        the method; this gate knows none.
+        Asked at CONNECT, and again when the client authenticates again: then with its
+        client id, its user name and the method, and nothing else of its CONNECT. Whether
+        it must be the same user then is the gate's to say. None: we do not know the
+        method; this gate knows none.
         """
         return None
 

@@ -49,6 +49,7 @@ CONNACK_CODES: Final = frozenset(  # [MQTT-3.2.2-8]
         _R.CONNECTION_RATE_EXCEEDED,
     )
 )
+CONNACK_REFUSALS: Final = CONNACK_CODES - {_R.SUCCESS.value}
 SUBACK_CODES: Final = frozenset(  # [MQTT-3.9.3-2]
     code.value
     for code in (
@@ -102,3 +103,21 @@ DISCONNECT_CODES: Final = frozenset(
 # [MQTT-3.15.2-1]
 AUTH_CODES: Final = frozenset((_R.SUCCESS.value, _R.CONTINUE_AUTHENTICATION.value, _R.RE_AUTHENTICATE.value))
 CONNACK_CODES_V3: Final = frozenset(range(6))  # v3 section 3.2.2.3
+
+_NEAREST: Final = {
+    _R.UNSUPPORTED_PROTOCOL_VERSION.value: _R.PROTOCOL_ERROR.value,
+    _R.CLIENT_IDENTIFIER_NOT_VALID.value: _R.NOT_AUTHORIZED.value,
+    _R.BAD_USER_NAME_OR_PASSWORD.value: _R.NOT_AUTHORIZED.value,
+    _R.BANNED.value: _R.NOT_AUTHORIZED.value,
+    _R.SERVER_UNAVAILABLE.value: _R.SERVER_BUSY.value,
+    _R.SERVER_SHUTTING_DOWN.value: _R.SERVER_UNAVAILABLE.value,
+    _R.ADMINISTRATIVE_ACTION.value: _R.NOT_AUTHORIZED.value,
+}
+
+
+def nearest(reason_code: int, allowed: frozenset[int]) -> int:
+    """A reason code, or what comes nearest to it of those that a packet may carry [MQTT-3.2.2-8]."""
+    if reason_code in allowed:
+        return reason_code
+    other = _NEAREST.get(reason_code, _R.UNSPECIFIED_ERROR.value)
+    return other if other in allowed else _R.UNSPECIFIED_ERROR.value
