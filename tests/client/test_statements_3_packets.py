@@ -839,3 +839,14 @@ def test_a_server_that_takes_no_acknowledgement_is_left(limit: int) -> None:
         client.receive(bytes.fromhex("20 08 00 00 05 27 00 00 00") + bytes([limit]))
     assert client.is_closing
     assert len(client.take(0.0)) <= limit
+
+
+@edge("Z1")
+@mqtt("MQTT-3.2.2-15")
+def test_a_goodbye_is_no_larger_than_the_server_takes() -> None:
+    client = ClientConnection(Connect("c"))
+    client.opened(0.0)
+    client.take(0.0)
+    with pytest.raises(ProtocolError, match="a session is present"):
+        client.receive(bytes.fromhex("20 08 01 00 05 27 00 00 00 01"))
+    assert client.take(0.0) == b""

@@ -95,6 +95,7 @@ class Stranger(Client):
         self._said = Decoder(OPTIONS["maximum_packet_size"])
         self._understood = True  # what it says is packets so far
         self._has_heard = False
+        self._has_come = False
         self._acknowledged_early: set[int] = set()  # ids in the same read as what they answer
         self._answered = 0  # of what it got
         self._expected: Counter[type[Packet]] = Counter()  # how many answers of each kind
@@ -129,8 +130,9 @@ class Stranger(Client):
         if answer is not None:
             self._expected[answer] += 1
         if isinstance(packet, Connect):
-            if self.connack is None:
+            if not self._has_come:  # a second one is an error, and its limits are none
                 self.manners = manners_of(packet)
+            self._has_come = True
         elif isinstance(packet, PubAck | PubComp) or (isinstance(packet, PubRec) and packet.reason_code >= 0x80):
             if packet.packet_id in self.in_flight:
                 self.in_flight.discard(packet.packet_id)

@@ -458,20 +458,20 @@ class ClientConnection:
             self._events.append(packet)
             self._end(None)
             return
+        limits = packet.properties if packet.properties is not None else Properties()
+        self._limits = limits  # first of all: they hold for a goodbye too
         # Who does not ask for a clean start says that it has a session, though nothing may be in flight in it.
         if packet.session_present and self.connect.clean_start:  # [MQTT-3.2.2-4]
             raise ProtocolError(ReasonCode.PROTOCOL_ERROR, "a session is present, and we asked for a clean start")
         self._check_method(packet.properties, "CONNACK")
-        self._events.append(packet)
-        if not packet.session_present:  # [MQTT-3.2.2-5]: what is not in flight there is sent as new
-            self._forget_session()
-        limits = packet.properties if packet.properties is not None else Properties()
-        self._limits = limits
         if (limits.maximum_packet_size or MAX_PACKET_BYTES) < _LARGEST_ANSWER:
             raise ProtocolError(
                 ReasonCode.PACKET_TOO_LARGE,
                 f"the server takes {limits.maximum_packet_size} bytes at most, no acknowledgement is that small",
             )
+        self._events.append(packet)
+        if not packet.session_present:  # [MQTT-3.2.2-5]: what is not in flight there is sent as new
+            self._forget_session()
         if limits.server_keep_alive is not None:  # [MQTT-3.1.2-21] [MQTT-3.2.2-21]
             self._keep_alive = limits.server_keep_alive
         if limits.assigned_client_identifier is not None:
