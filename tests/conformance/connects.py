@@ -5,7 +5,7 @@ import pytest
 from telex.codes import MQTT_5
 from telex.engine import seams
 from telex.engine.permissions import EVERYTHING
-from telex.engine.seams import Gate
+from telex.engine.seams import Exchange, Gate
 from telex.wire.packets import Connect
 from tests.engine.world import Client, World
 
@@ -73,3 +73,24 @@ class Refusing(Gate):
             client.refuse(self.reason_code, "not this one", now)
         else:
             client.admit(EVERYTHING, now)
+
+
+class Riddle(Exchange):
+    """Asks once, and lets in whoever answers "yes"."""
+
+    def __init__(self, client: seams.Client) -> None:
+        super().__init__()
+        self.client = client
+
+    def receive(self, data: bytes, now: float) -> None:
+        if data == b"yes":
+            self.client.admit(EVERYTHING, now)
+        else:
+            self.client.challenge(b"well?", now)
+
+
+class Sphinx(Gate):
+    """Asks a riddle of who comes with an authentication method."""
+
+    def exchange(self, client: seams.Client, packet: Connect, address: str) -> Exchange | None:
+        return Riddle(client)

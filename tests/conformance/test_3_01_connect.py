@@ -2,10 +2,7 @@
 
 import pytest
 
-from telex.engine import seams
 from telex.engine.options import Options
-from telex.engine.permissions import EVERYTHING
-from telex.engine.seams import Exchange, Gate
 from telex.wire.packets import (
     ConnAck,
     Connect,
@@ -33,6 +30,7 @@ from tests.conformance.connects import (
     WILL,
     Refusing,
     Register,
+    Sphinx,
     assert_turned_away,
     connect,
     in_memory,
@@ -43,28 +41,6 @@ from tests.conformance.connects import (
 from tests.conformance.marks import each_version, edge, mqtt
 from tests.conformance.words import kept
 from tests.engine.world import ClosedGate, LateGate, Manners, World
-
-
-class Riddle(Exchange):
-    """Asks once, and lets in whoever answers "yes"."""
-
-    def __init__(self, client: seams.Client) -> None:
-        super().__init__()
-        self.client = client
-
-    def receive(self, data: bytes, now: float) -> None:
-        if data == b"yes":
-            self.client.admit(EVERYTHING, now)
-        else:
-            self.client.challenge(b"well?", now)
-
-
-class Sphinx(Gate):
-    """Asks a riddle of who comes with an authentication method."""
-
-    def exchange(self, client: seams.Client, packet: Connect, address: str) -> Exchange | None:
-        return Riddle(client)
-
 
 # The first packet
 

@@ -2,13 +2,10 @@
 
 import pytest
 
-from telex.engine import seams
 from telex.engine.options import Options
-from telex.engine.permissions import EVERYTHING, Permissions
-from telex.engine.seams import Exchange, Gate
+from telex.engine.permissions import Permissions
 from telex.wire.packets import (
     ConnAck,
-    Connect,
     Disconnect,
     Publish,
     Subscribe,
@@ -31,27 +28,6 @@ class Only(Permissions):
 
     def may_publish(self, topic: str) -> bool:
         return topic == self.topic
-
-
-class Riddle(Exchange):
-    """Asks once, and lets in whoever answers "yes"."""
-
-    def __init__(self, client: seams.Client) -> None:
-        super().__init__()
-        self.client = client
-
-    def receive(self, data: bytes, now: float) -> None:
-        if data == b"yes":
-            self.client.admit(EVERYTHING, now)
-        else:
-            self.client.challenge(b"well?", now)
-
-
-class Sphinx(Gate):
-    """Asks a riddle of who comes with an authentication method."""
-
-    def exchange(self, client: seams.Client, packet: Connect, address: str) -> Exchange | None:
-        return Riddle(client)
 
 
 # Session Expiry Interval (section 3.1.2.11.2)
