@@ -190,3 +190,21 @@ def test_many_share_a_second() -> None:  # deadlines.py
     run(deadlines, 1, 11)
     assert sum(len(alarm.rang) for alarm in alarms) == 667
     assert len(deadlines) == 333
+
+
+def test_those_of_one_second_come_in_the_order_in_which_they_were_set() -> None:
+    deadlines = Deadlines()
+    order: list[int] = []
+
+    class Numbered(Timed):
+        def __init__(self, number: int) -> None:
+            super().__init__()
+            self.number = number
+
+        def on_due(self, now: float) -> None:
+            order.append(self.number)
+
+    for number in range(1_000):
+        deadlines.set(Numbered(number), 5.0 - number % 2 / 2)
+    deadlines.tick(5.0)
+    assert order == list(range(1_000))

@@ -24,7 +24,8 @@ class Deadlines:
     """For each second to come, who is due in it."""
 
     def __init__(self) -> None:
-        self._due: dict[int, set[Timed]] = {}
+        # Who is due in a second, in the order in which they were set, so that the same story always goes the same way.
+        self._due: dict[int, dict[Timed, None]] = {}
         self._done = 0  # all seconds up to this one have been looked at
 
     def set(self, who: Timed, when: float) -> None:
@@ -36,15 +37,15 @@ class Deadlines:
         who.due = second
         others = self._due.get(second)
         if others is None:
-            self._due[second] = {who}
+            self._due[second] = {who: None}
         else:
-            others.add(who)
+            others[who] = None
 
     def drop(self, who: Timed) -> None:
         """Look at ``who`` no more."""
         others = self._due.get(who.due)
         if others is not None:
-            others.discard(who)
+            others.pop(who, None)
             if not others:
                 del self._due[who.due]
         who.due = 0
@@ -58,7 +59,7 @@ class Deadlines:
             come = list(range(self._done + 1, second + 1))
         self._done = max(self._done, second)
         for each in come:
-            for who in self._due.pop(each, set()):
+            for who in self._due.pop(each, {}):
                 if who.due == each:  # another one due now may have dropped or moved it
                     who.due = 0
                     who.on_due(now)
