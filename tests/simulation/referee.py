@@ -358,12 +358,12 @@ class Referee:
                 and (not session.expiry_interval or not _delay(session))
             ):
                 self._publish_will(session)
+        for session in list(self.sessions.values()):
+            if any(at is not None and at <= now for at in (session.will_at, session.ends_at)):
+                self._publish_will(session)
         for wire in silent:
             self._close(wire, with_will=True)
         self._leaving.clear()
-        for session in list(self.sessions.values()):
-            if session.will_at is not None and session.will_at <= now:
-                self._publish_will(session)
         for session in list(self.sessions.values()):
             if session.ends_at is not None and session.ends_at <= now:
                 self._end(session)
