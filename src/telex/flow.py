@@ -150,12 +150,16 @@ class Receiver:
     They outlive the connection, and the message: what has expired is acknowledged to
     the end [MQTT-4.3.3-13]. QoS 1 needs no memory here: a repeated PUBLISH
     is a new message [MQTT-4.3.2-5].
+
+    What the peer has in flight on this connection counts against Receive Maximum
+    until its last acknowledgement has left: before that the peer cannot know of it.
     """
 
     def __init__(self, receive_maximum: int = MAX_PACKET_ID) -> None:
         self.receive_maximum = receive_maximum  # what we told the peer that we take at a time
         self.owned: dict[int, bool] = {}  # packet id -> whether it came on this connection
-        self.came = 0  # of these, how many did
+        self._came = 0  # of these, how many did
+        self._ended = 0  # exchanges that are over, but their last acknowledgement has not left
 
     def accept(self, packet_id: int) -> bool:
         """Take in a QoS 2 PUBLISH: True the first time, False for a repeat.
@@ -168,29 +172,52 @@ class Receiver:
         """
         if packet_id in self.owned:
             return False
-        if self.came >= self.receive_maximum:
-            raise ProtocolError(
-                ReasonCode.RECEIVE_MAXIMUM_EXCEEDED,
-                f"{self.came + 1:,} QoS 2 messages in flight, we allowed {self.receive_maximum:,}",
-            )
+        self._check_receive_maximum()
         self.owned[packet_id] = True
-        self.came += 1
+        self._came += 1
         return True
 
+    def accept_qos_1(self) -> None:
+        """Take in a QoS 1 PUBLISH; its PUBACK is the next to leave.
+
+        Raises:
+            ProtocolError: as from ``accept``.
+        """
+        self._check_receive_maximum()
+        self._ended += 1
+
+    def _check_receive_maximum(self) -> None:
+        in_flight = self._came + self._ended + 1
+        if in_flight > self.receive_maximum:  # [MQTT-3.3.4-7]
+            raise ProtocolError(
+                ReasonCode.RECEIVE_MAXIMUM_EXCEEDED,
+                f"{in_flight:,} messages in flight, we allowed {self.receive_maximum:,} [MQTT-3.3.4-7]",
+            )
+
     def release(self, packet_id: int) -> bool:
-        """Take in a PUBREL: whether the id was owned. From now on it means a new message [MQTT-4.3.3-12]."""
+        """Take in a PUBREL, or refuse what was accepted: whether the id was owned.
+
+        From now on it means a new message [MQTT-4.3.3-12].
+        """
         came = self.owned.pop(packet_id, None)
         if came:
-            self.came -= 1
+            self._came -= 1
+            self._ended += 1
         return came is not None
+
+    def acknowledged(self) -> None:
+        """All acknowledgements so far have left: the peer may know of them."""
+        self._ended = 0
 
     def resume(self, receive_maximum: int) -> None:
         """Begin a new connection: the ids stay owned, and take none of its quota (section 4.9)."""
         self.receive_maximum = receive_maximum
         self.owned = dict.fromkeys(self.owned, False)
-        self.came = 0
+        self._came = 0
+        self._ended = 0
 
     def forget(self) -> None:
         """Own nothing: the peer has begun a new session."""
         self.owned = {}
-        self.came = 0
+        self._came = 0
+        self._ended = 0

@@ -112,6 +112,8 @@ class ReceivingEnd:
         if isinstance(packet, Publish):
             text = packet.payload.decode()
             code = ReasonCode.QUOTA_EXCEEDED if text in self.refuses else ReasonCode.SUCCESS
+            if packet.qos == 1:
+                self.receiver.accept_qos_1()
             if code == ReasonCode.SUCCESS and (packet.qos == 1 or self.receiver.accept(packet.packet_id)):
                 self.delivered.append(text)
             kind = PubAck if packet.qos == 1 else PubRec
@@ -120,6 +122,7 @@ class ReceivingEnd:
             known = self.receiver.release(packet.packet_id)
             code = ReasonCode.SUCCESS if known else ReasonCode.PACKET_IDENTIFIER_NOT_FOUND
             self.send(PubComp(packet.packet_id, code))  # [MQTT-4.3.3-11]
+        self.receiver.acknowledged()
 
 
 class Link:

@@ -42,7 +42,7 @@ def test_one_message_more_than_allowed_is_too_many(receive_maximum: int) -> None
     receiver = Receiver(receive_maximum)
     for packet_id in range(1, receive_maximum + 1):
         assert receiver.accept(packet_id)
-    with pytest.raises(ProtocolError, match=f"^{receive_maximum + 1} QoS 2 .* we allowed {receive_maximum} ") as caught:
+    with pytest.raises(ProtocolError, match=f"^{receive_maximum + 1} messages .* we allowed {receive_maximum} ") as caught:
         receiver.accept(receive_maximum + 1)
     assert caught.value.reason_code is ReasonCode.RECEIVE_MAXIMUM_EXCEEDED
     assert set(receiver.owned) == set(range(1, receive_maximum + 1))
@@ -59,3 +59,34 @@ def test_a_release_makes_room() -> None:  # section 4.9
     for packet_id in range(1, 50):
         assert receiver.accept(packet_id)
         assert receiver.release(packet_id)
+        receiver.acknowledged()
+
+
+def test_a_release_makes_no_room_before_pubcomp_has_left() -> None:  # section 4.9
+    receiver = Receiver(1)
+    receiver.accept(7)
+    receiver.release(7)
+    with pytest.raises(ProtocolError):
+        receiver.accept(7)
+    receiver.acknowledged()
+    assert receiver.accept(7)
+
+
+def test_qos_1_counts_until_puback_has_left() -> None:  # section 4.9
+    receiver = Receiver(2)
+    receiver.accept(7)
+    receiver.accept_qos_1()
+    with pytest.raises(ProtocolError, match="^3 messages in flight, we allowed 2 "):
+        receiver.accept_qos_1()
+    receiver.acknowledged()
+    receiver.accept_qos_1()
+
+
+def test_what_an_earlier_connection_left_counts_no_more() -> None:  # section 4.9
+    receiver = Receiver(1)
+    receiver.accept(7)
+    receiver.resume(1)
+    receiver.release(7)
+    receiver.accept_qos_1()
+    receiver.resume(1)
+    receiver.accept_qos_1()

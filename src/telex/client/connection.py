@@ -114,7 +114,6 @@ class ClientConnection:
         self._decoder = Decoder(version=connect.version)
         self._aliases: dict[int, str] = {}
         self._frames: list[bytes] = []
-        self._ended = 0  # messages whose last acknowledgement is among these frames: the server cannot know of it
         self._events: list[Packet | Publication] = []
         self._turn = _NOBODYS
         self._keep_alive = connect.keep_alive
@@ -143,7 +142,6 @@ class ClientConnection:
         self._has_network = True
         self.is_closing = False
         self._frames = [encode(self.connect, self.version)]
-        self._ended = 0
         self._last_sent = now
 
     def lost(self) -> None:
@@ -200,7 +198,7 @@ class ClientConnection:
             return b""
         data = b"".join(self._frames)
         self._frames = []
-        self._ended = 0
+        self._receiver.acknowledged()
         self._last_sent = now
         return data
 
@@ -537,27 +535,13 @@ class ClientConnection:
         if packet.qos == 0:
             self._events.append(packet)
         elif packet.qos == 1:  # [MQTT-4.3.2-4] [MQTT-4.3.2-5]
-            self._check_receive_maximum()
+            self._receiver.accept_qos_1()  # P3
             self._events.append(packet)
             self._frames.append(encode_acknowledgement(PUBACK_FIRST, packet.packet_id))  # [MQTT-4.6.0-2]
-            self._ended += 1
         else:
-            if packet.packet_id not in self._receiver.owned:
-                self._check_receive_maximum()
             if self._receiver.accept(packet.packet_id):  # [MQTT-4.3.3-10]
                 self._events.append(packet)
             self._frames.append(encode_acknowledgement(PUBREC_FIRST, packet.packet_id))  # [MQTT-4.6.0-3]
-
-    def _check_receive_maximum(self) -> None:
-        """Refuse one message more than we allowed the server to have in flight (section 4.9) (P3).
-
-        What we have acknowledged to the end counts until that acknowledgement leaves.
-        """
-        allowed = self._receiver.receive_maximum
-        if self._receiver.came + self._ended >= allowed:
-            raise ProtocolError(
-                ReasonCode.RECEIVE_MAXIMUM_EXCEEDED, f"{allowed + 1:,} messages in flight, we allowed {allowed:,}"
-            )
 
     def _resolve_alias(self, packet: Publish, alias: int) -> None:
         allowed = self._said.topic_alias_maximum or 0
@@ -582,10 +566,7 @@ class ClientConnection:
             self._frames.append(encode(PubRel(packet.packet_id, ReasonCode.PACKET_IDENTIFIER_NOT_FOUND), MQTT_5))
 
     def _on_pubrel(self, packet: PubRel) -> None:
-        came = self._receiver.came
-        was_owned = self._receiver.release(packet.packet_id)
-        self._ended += came - self._receiver.came
-        if was_owned or self.version != MQTT_5:  # [MQTT-4.3.3-11]
+        if self._receiver.release(packet.packet_id) or self.version != MQTT_5:  # [MQTT-4.3.3-11]
             self._frames.append(encode_acknowledgement(PUBCOMP_FIRST, packet.packet_id))
         else:
             self._frames.append(encode(PubComp(packet.packet_id, ReasonCode.PACKET_IDENTIFIER_NOT_FOUND), MQTT_5))

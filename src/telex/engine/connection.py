@@ -518,13 +518,11 @@ class Connection(Client):
         if qos > 0 or packet.retain:
             self._check_capabilities(qos, packet.retain)
         if qos > 0:
-            if qos == 2 and packet.packet_id in session.receiver.owned:  # a repeat [MQTT-4.3.3-10]
+            if qos == 1:
+                session.receiver.accept_qos_1()
+            elif not session.own(packet.packet_id):  # a repeat [MQTT-4.3.3-10]
                 self._promise(encode_acknowledgement(PUBREC_FIRST, packet.packet_id))
                 return
-            if self.version == MQTT_5:
-                self._check_receive_maximum(session)
-            if qos == 2:
-                session.own(packet.packet_id)
         reason_code = _SUCCESS
         if not session.permissions.may_publish(topic):
             reason_code = _NOT_AUTHORIZED
@@ -535,27 +533,11 @@ class Connection(Client):
             if not engine.publish(message, session, now):
                 reason_code = _NO_MATCHING_SUBSCRIBERS
         if qos == 1:  # [MQTT-3.3.4-1]
-            self.outbox.ended += 1
             self._acknowledge(PUBACK_FIRST, packet.packet_id, reason_code, topic)  # [MQTT-4.3.2-4]
         elif qos == 2:
             if reason_code >= 0x80 and self.version == MQTT_5:  # the exchange is over [MQTT-4.3.3-9]
                 session.disown(packet.packet_id)
-                self.outbox.ended += 1
             self._acknowledge(PUBREC_FIRST, packet.packet_id, reason_code, topic)  # [MQTT-4.3.3-8]
-
-    def _check_receive_maximum(self, session: Session) -> None:
-        """Refuse more than we allowed a v5 client to have in flight (section 4.9).
-
-        What we have acknowledged to the end counts until that acknowledgement
-        leaves: the client cannot have known of it.
-        """
-        receiver = session.receiver
-        in_flight = receiver.came + self.outbox.ended + 1
-        if in_flight > receiver.receive_maximum:  # [MQTT-3.3.4-7]
-            raise ProtocolError(
-                ReasonCode.RECEIVE_MAXIMUM_EXCEEDED,
-                f"{in_flight:,} messages in flight, we allowed {receiver.receive_maximum:,} [MQTT-3.3.4-7]",
-            )
 
     def _acknowledge(self, first: int, packet_id: int, reason_code: int, topic: str) -> None:
         """Answer a PUBLISH by its packet id [MQTT-2.2.1-5]; before v5 there is no other word than yes."""
@@ -604,9 +586,7 @@ class Connection(Client):
             raise ProtocolError(ReasonCode.RETAIN_NOT_SUPPORTED, "a retained message, we said no [MQTT-3.2.2-14]")
 
     def _on_pubrel(self, session: Session, packet: PubRel) -> None:
-        came = session.receiver.came
         if session.disown(packet.packet_id) or self.version != MQTT_5:  # [MQTT-4.3.3-11]
-            self.outbox.ended += came - session.receiver.came  # what an earlier connection left is not counted
             self._promise(encode_acknowledgement(PUBCOMP_FIRST, packet.packet_id))
         else:
             self._append_unknown(PubComp(packet.packet_id, ReasonCode.PACKET_IDENTIFIER_NOT_FOUND))

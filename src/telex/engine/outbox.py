@@ -11,6 +11,7 @@ from telex.codes import PropertyId, ReasonCode
 from telex.engine.message import PUBLISH_FIRST, Encoding, Message
 from telex.engine.stats import Stats
 from telex.errors import ProtocolError
+from telex.flow import Receiver
 from telex.wire.data import ONE_BYTE
 
 _ALIAS_PROPERTY: Final = ONE_BYTE[PropertyId.TOPIC_ALIAS.value]
@@ -37,7 +38,7 @@ class Outbox:
         self.size = 0  # bytes in frames
         self.after = 0  # the position in the journal that must be committed before the frames may leave
         self.trouble: ProtocolError | None = None  # why this client cannot be served any longer
-        self.ended = 0  # of the client's exchanges above QoS 0, those whose last acknowledgement is in frames
+        self.receiver: Receiver | None = None  # of the session, to be told when acknowledgements leave
         self._answers = 0  # bytes in frames that are no PUBLISH
         self.is_closing = False  # nothing is added any more; when all has left, the connection closes
         self.version = 0  # of the protocol; 0 before CONNECT
@@ -73,6 +74,7 @@ class Outbox:
         """Let what has gathered leave, then close the connection [MQTT-3.14.4-2]."""
         if not self.is_closing:
             self.is_closing = True
+            self.receiver = None  # another connection of the session may have come by the time that we are emptied
             self.ready.append(
                 self
             )  # also if it stands there: the shell may have passed it over while its socket was full
@@ -83,8 +85,9 @@ class Outbox:
         data = frames[0] if len(frames) == 1 else b"".join(frames)
         self.frames = []
         self.size = 0
-        self.ended = 0
         self._answers = 0
+        if self.receiver is not None:
+            self.receiver.acknowledged()
         self.stats.bytes_sent += len(data)
         return data
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from telex import topics
-from telex.codes import MAX_PACKET_ID, MQTT_5, NEVER_EXPIRES, PropertyId
+from telex.codes import MQTT_5, NEVER_EXPIRES, PropertyId
 from telex.engine import records
 from telex.engine.deadlines import Timed
 from telex.engine.message import PUBLISH_FIRST, Message
@@ -25,6 +25,7 @@ from telex.wire.encode import PUBREL_FIRST, encode_acknowledgement
 from telex.wire.packets import Will
 
 _DUP: Final = 0x08
+_NO_LIMIT: Final = 1 << 60
 _NEVER: Final = math.inf
 _IDENTIFIER_PROPERTY: Final = ONE_BYTE[PropertyId.SUBSCRIPTION_IDENTIFIER.value]
 
@@ -331,8 +332,9 @@ class Session(Timed):
         self.client = client
         self.outbox = outbox
         # A v3 client cannot be told how many it may have in flight.
-        allowed = self.surroundings.options.receive_maximum if outbox.version == MQTT_5 else MAX_PACKET_ID
+        allowed = self.surroundings.options.receive_maximum if outbox.version == MQTT_5 else _NO_LIMIT
         self.receiver.resume(allowed)
+        outbox.receiver = self.receiver
         again = self.sender.resume(receive_maximum)
         self._repeats = len(again)
         if self.waiting is not None:
