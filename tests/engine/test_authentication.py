@@ -1,5 +1,7 @@
 """Enhanced authentication: CONNECT names a method, AUTH goes to and fro (section 4.12)."""
 
+import gc
+
 import pytest
 
 from telex.codes import ReasonCode
@@ -295,3 +297,20 @@ def test_a_gate_may_forget_a_method(world: World, gate: Sphinx) -> None:
 
 def test_who_named_no_method_gets_none(world: World) -> None:  # [MQTT-4.12.0-6]
     assert world.client("c").said.authentication_method is None
+
+
+def test_an_authentication_leaves_no_circle_behind(world: World) -> None:
+    def riddles() -> int:
+        return sum(isinstance(each, Riddle) for each in gc.get_objects())
+
+    gc.collect()
+    gc.disable()  # what goes without it was in no circle
+    try:
+        client = world.client("c", **connect(b"open sesame"))
+        assert riddles() == 0
+        client.sends(auth(AGAIN, b"hello"))
+        assert riddles() == 1
+        client.drops()
+        assert riddles() == 0
+    finally:
+        gc.enable()

@@ -137,14 +137,15 @@ def test_only_the_first_answer_of_a_gate_counts() -> None:
     world = World(gate=gate)
     client = world.knocks("c")
     handle = gate.asked["c"]
+    with pytest.raises(ValueError, match="CONNECT named none"):
+        handle.challenge(b"", world.now)
     world.admits("c")
     handle.refuse(ReasonCode.BANNED, "too late", world.now)
     handle.admit(EVERYTHING, world.now)
+    handle.challenge(b"", world.now)
     world.flush()
     assert len(client.takes()) == 1
     assert client.is_connected
-    with pytest.raises(ValueError, match="CONNECT named none"):
-        handle.challenge(b"", world.now)
 
 
 def test_response_information_that_does_not_fit_is_left_out() -> None:

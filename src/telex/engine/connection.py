@@ -253,10 +253,7 @@ class Connection(Client):
         self.is_closed = True
         self.connect = None
         self._identity = None
-        login = self._login
-        if login is not None:
-            login.is_due = False  # whatever the gate says now, it is too late
-            self._login = None
+        self._end_login()
         self.engine.deadlines.drop(self)
         self.engine.stats.sockets_open -= 1
         self.outbox.close()
@@ -265,6 +262,12 @@ class Connection(Client):
             self.session = None
             self.engine.observer.disconnected(session.client_id, self.address, reason)
             self.engine.close_session(session, with_will=with_will, now=now)
+
+    def _end_login(self) -> None:
+        login = self._login
+        if login is not None:
+            self._login = None
+            login.over()
 
     # CONNECT
 
@@ -336,7 +339,7 @@ class Connection(Client):
             self.disconnect(ReasonCode.PACKET_TOO_LARGE, text, now)
             return
         self.connect = None
-        self._login = None
+        self._end_login()
         if self._identity is not None:
             self._identity = _known(packet, client_id)
         session, is_present = self.engine.open_session(
@@ -461,7 +464,7 @@ class Connection(Client):
 
     def _admit_again(self, session: Session, permissions: Permissions, data: bytes, now: float) -> None:
         """A re-authentication went well: the client stays, with what it may do now (section 4.12.1)."""
-        self._login = None
+        self._end_login()
         session.permissions = permissions
         self.outbox.append(self._auth(_SUCCESS, data))
         self._go_on(now)

@@ -38,11 +38,16 @@ class Login(Client):
         Raises:
             ValueError: the client named no authentication method.
         """
-        if self.exchange is None:
-            raise ValueError("challenge() is for the exchange of an authentication method, and CONNECT named none")
         if self.is_due:
+            if self.exchange is None:
+                raise ValueError("challenge() is for the exchange of an authentication method, and CONNECT named none")
             self.is_due = False
             self.connection.challenge(data, now)
+
+    def over(self) -> None:
+        """No answer counts any more."""
+        self.is_due = False
+        self.exchange = None  # it knows us: without a circle both are gone at once
 
     def disconnect(self, reason_code: int, text: str, now: float, server_reference: str = "") -> None:
         """End the connection, at any time."""
