@@ -23,7 +23,11 @@ from tests.simulation.simulation import Failure, Simulation
 LIVES = 200
 
 
-@pytest.mark.parametrize("seed", range(LIVES))
+# Seeds of nightly runs that once failed; it was the referee that had to learn.
+ONCE_FAILED = (3_121, 3_572, 9_433)
+
+
+@pytest.mark.parametrize("seed", [*range(LIVES), *ONCE_FAILED])
 def test_a_life_breaks_no_rule(seed: int) -> None:
     Simulation(seed).run()
 

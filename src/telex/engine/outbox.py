@@ -1,7 +1,7 @@
 """Bytes that wait to leave to one client, and what it said of how it takes them.
 
-Knows frames, their order and their size. Knows no socket: the shell takes what
-has gathered, once per turn of its loop.
+Knows frames, their order and their size, and whom to tell that acknowledgements
+leave. Knows no socket: the shell takes what has gathered, once per turn of its loop.
 """
 
 from typing import Final
