@@ -42,7 +42,7 @@ from telex.wire.packets import (
     Unsubscribe,
 )
 from telex.wire.properties import Properties
-from telex.wire.reasons import DISCONNECT_CODES
+from telex.wire.reasons import DISCONNECT_CODES, nearest
 
 _LARGEST_ANSWER: Final = 5
 """Bytes of the largest packet that we cannot leave out: a PUBREL or PUBCOMP with a reason code."""
@@ -165,8 +165,7 @@ class ClientConnection:
                     return
                 self._handle(packet)
         except ProtocolError as error:  # [MQTT-4.13.2-1] v3 [MQTT-4.8.0-1]
-            # Not all codes are for DISCONNECT: 0x84, of a CONNECT that the server sent, is not.
-            reason_code = error.reason_code if error.reason_code in DISCONNECT_CODES else ReasonCode.PROTOCOL_ERROR
+            reason_code = nearest(error.reason_code, DISCONNECT_CODES)  # 0x84, of a CONNECT from the server, is 0x82
             self._end(Disconnect(reason_code) if self.version == MQTT_5 else None)
             raise
 

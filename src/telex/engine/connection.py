@@ -236,9 +236,8 @@ class Connection(Client):
     def _fail(self, error: ProtocolError, now: float) -> None:
         """The client broke a rule, and that is the end [MQTT-4.13.1-1]."""
         if self.session is not None or self.connect is not None:
-            reason_code = error.reason_code
-            if reason_code == ReasonCode.UNSUPPORTED_PROTOCOL_VERSION:  # of a second CONNECT [MQTT-3.1.0-2]
-                reason_code = ReasonCode.PROTOCOL_ERROR
+            # 0x84, of a second CONNECT, is 0x82 then [MQTT-3.1.0-2].
+            reason_code = nearest(error.reason_code, DISCONNECT_CODES)
             self._leave(reason_code, error.text, error.text, now)
         elif self.decoder.version == MQTT_5 or error.reason_code == ReasonCode.UNSUPPORTED_PROTOCOL_VERSION:
             # The CONNECT is wrong, and says in which words to answer [MQTT-3.1.4-1] v3 [MQTT-3.1.2-2].
