@@ -10,7 +10,16 @@ sys.path.insert(0, str(Path(__file__).parent / "build_backend"))
 from backend import shall_compile
 
 # One group, so that calls between these modules are calls between C functions (see ARCHITECTURE.md).
-CORE = ["codes.py", "errors.py", "topics.py", "flow.py", "wire/*.py", "engine/*.py", "client/connection.py"]
+CORE = [
+    "codes.py",
+    "errors.py",
+    "topics.py",
+    "flow.py",
+    "wire/*.py",
+    "engine/*.py",
+    "client/connection.py",
+    "server/stores/changes.py",
+]
 
 
 def extensions() -> list:

@@ -79,8 +79,9 @@ def lines_until(process: subprocess.Popen[str], pattern: str) -> str:
 
 @contextmanager
 def telex(*arguments: str) -> Iterator[Server]:
-    """``telex serve`` on a free port."""
-    with running(*telex_command("serve", "-p", "0", "-q", *arguments)) as process:
+    """``telex serve`` on a free port; it keeps its data in memory, unless ``--data`` says where."""
+    place = [] if "--data" in arguments else ["--memory"]
+    with running(*telex_command("serve", "-p", "0", "-q", *place, *arguments)) as process:
         banner = lines_until(process, "stop  ")
         found = re.search(r"mqtt://\S+:(\d+)", banner)
         assert found is not None, banner

@@ -11,6 +11,7 @@ from telex.engine.message import Message
 from telex.engine.options import Options
 from telex.errors import MqttError, NotConnected, ProtocolError, Refused, Timeout
 from telex.server.broker import Broker
+from telex.server.stores.sqlite import StoreError
 from telex.version import __version__
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "QoS",
     "ReasonCode",
     "Refused",
+    "StoreError",
     "Timeout",
     "__version__",
 ]

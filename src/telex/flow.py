@@ -153,13 +153,20 @@ class Receiver:
 
     What the peer has in flight on this connection counts against Receive Maximum
     until its last acknowledgement has left: before that the peer cannot know of it.
+    Any PUBACK, PUBCOMP or refusing PUBREC lets it send one more (section 4.9), also
+    that for an id which it does not own, or has from an earlier connection.
     """
 
     def __init__(self, receive_maximum: int = MAX_PACKET_ID) -> None:
         self.receive_maximum = receive_maximum  # what we told the peer that we take at a time
-        self.owned: dict[int, bool] = {}  # packet id -> whether it came on this connection
-        self._came = 0  # of these, how many did
-        self._ended = 0  # exchanges that are over, but their last acknowledgement has not left
+        self.owned: dict[int, None] = {}  # packet ids
+        self.ended = 0  # last acknowledgements on this connection so far
+        self._left = 0  # of these, how many have left
+        self._in_flight = 0  # messages, as the peer counts them
+
+    def owns(self, packet_id: int) -> bool:
+        """Whether a QoS 2 message with this id came already, and its exchange goes on."""
+        return packet_id in self.owned
 
     def accept(self, packet_id: int) -> bool:
         """Take in a QoS 2 PUBLISH: True the first time, False for a repeat.
@@ -172,52 +179,55 @@ class Receiver:
         """
         if packet_id in self.owned:
             return False
-        self._check_receive_maximum()
-        self.owned[packet_id] = True
-        self._came += 1
+        self._count()
+        self.owned[packet_id] = None
         return True
 
-    def accept_qos_1(self) -> None:
-        """Take in a QoS 1 PUBLISH; its PUBACK is the next to leave.
+    def accept_at_once(self) -> None:
+        """Take in a PUBLISH whose first acknowledgement is its last: of QoS 1, or refused.
 
         Raises:
             ProtocolError: as from ``accept``.
         """
-        self._check_receive_maximum()
-        self._ended += 1
+        self._count()
+        self.ended += 1
 
-    def _check_receive_maximum(self) -> None:
-        in_flight = self._came + self._ended + 1
+    def _count(self) -> None:
+        in_flight = self._in_flight + 1
         if in_flight > self.receive_maximum:  # [MQTT-3.3.4-7]
             raise ProtocolError(
                 ReasonCode.RECEIVE_MAXIMUM_EXCEEDED,
                 f"{in_flight:,} messages in flight, we allowed {self.receive_maximum:,} [MQTT-3.3.4-7]",
             )
+        self._in_flight = in_flight
 
     def release(self, packet_id: int) -> bool:
         """Take in a PUBREL, or refuse what was accepted: whether the id was owned.
 
         From now on it means a new message [MQTT-4.3.3-12].
         """
-        came = self.owned.pop(packet_id, None)
-        if came:
-            self._came -= 1
-            self._ended += 1
-        return came is not None
+        self.ended += 1
+        if packet_id not in self.owned:
+            return False
+        del self.owned[packet_id]
+        return True
 
-    def acknowledged(self) -> None:
-        """All acknowledgements so far have left: the peer may know of them."""
-        self._ended = 0
+    def acknowledged(self, waiting: int = 0) -> None:
+        """All last acknowledgements have left, but for so many that wait: the peer may know of them."""
+        left = self.ended - waiting
+        self._in_flight = max(self._in_flight - (left - self._left), 0)
+        self._left = left
 
     def resume(self, receive_maximum: int) -> None:
         """Begin a new connection: the ids stay owned, and take none of its quota (section 4.9)."""
         self.receive_maximum = receive_maximum
-        self.owned = dict.fromkeys(self.owned, False)
-        self._came = 0
-        self._ended = 0
+        self.ended = 0
+        self._left = 0
+        self._in_flight = 0
 
     def forget(self) -> None:
         """Own nothing: the peer has begun a new session."""
         self.owned = {}
-        self._came = 0
-        self._ended = 0
+        self.ended = 0
+        self._left = 0
+        self._in_flight = 0

@@ -14,7 +14,7 @@ import pytest
 from telex.engine.options import Options
 from telex.engine.seams import Gate
 from tests.conformance.sockets import BrokerThread, SocketWorld
-from tests.engine.world import World
+from tests.engine.world import Ledger, World
 
 MakeWorld = Callable[..., World]
 
@@ -32,7 +32,7 @@ def make_world(request: pytest.FixtureRequest) -> Iterator[MakeWorld]:
 
         def make(options: Options | None = None, *, gate: Gate | None = None) -> World:
             if kind == "engine":
-                return World(options, gate=gate)
+                return World(options, gate=gate, journal=Ledger())
             if kind == "socket":
                 thread = BrokerThread(options, gate)
                 stack.callback(thread.stop)
@@ -60,4 +60,4 @@ def engine(request: pytest.FixtureRequest) -> World:
     """The same in memory only, with a clock that moves by hand."""
     if request.config.getoption("--broker"):
         pytest.skip("a real broker's clock cannot be moved")
-    return World()
+    return World(journal=Ledger())

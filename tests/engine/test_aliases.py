@@ -178,7 +178,8 @@ def test_the_brokers_aliases_do_not_outlive_the_connection(world: World) -> None
 @pytest.mark.parametrize("qos", [1, 2])
 def test_a_repeat_carries_the_topic_in_full(world: World, qos: int) -> None:  # [MQTT-3.3.2-7], L1
     sub = world.client("sub", topic_alias_maximum=5, session_expiry=60, acknowledges=False).subscribes("a", qos=2)
-    pub = world.client("pub").publishes("a", b"1", qos=qos).publishes("a", b"2", qos=qos)
+    # What may wait for a disk gives no alias, and so no QoS 2 message of a kept session does: it uses one.
+    pub = world.client("pub").publishes("a", b"1", qos=1).publishes("a", b"2", qos=qos)
     assert [message.topic for message in sub.messages] == ["a", ""]
     sub = sub.drops().returns()
     assert [(message.topic, message.payload, message.dup) for message in sub.messages] == [

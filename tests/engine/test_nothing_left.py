@@ -36,9 +36,7 @@ def assert_empty(engine: Engine) -> None:
 def census(engine: Engine) -> list[Session]:
     """All sessions of an engine that are in memory, whoever holds them."""
     gc.collect()
-    return [
-        each for each in gc.get_objects() if isinstance(each, Session) and each.surroundings is engine._surroundings
-    ]
+    return [each for each in gc.get_objects() if isinstance(each, Session) and each.surroundings is engine.surroundings]
 
 
 def test_the_census_finds_who_is_there(world: World) -> None:  # else the others prove nothing

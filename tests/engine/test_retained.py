@@ -232,8 +232,13 @@ def test_they_outlive_their_publisher(world: World, publisher: str) -> None:  # 
 # retained.py by itself
 
 
+def never(topic: str) -> None:
+    """Nothing expires in this story."""
+    raise AssertionError(f"the retained message of {topic} expired")
+
+
 def test_the_store_counts_messages_and_bytes() -> None:  # section 3.3.1.3
-    retained = Retained(Deadlines())
+    retained = Retained(Deadlines(), never)
     retained.store(Message("a/b", b"12345"))
     retained.store(Message("a/c", b"123"))
     assert (retained.count, retained.payload_bytes) == (2, 8)
@@ -247,14 +252,14 @@ def test_the_store_counts_messages_and_bytes() -> None:  # section 3.3.1.3
 
 @pytest.mark.parametrize("topic", ["x", "a", "a/b/c", "a/", "/a/b", ""])
 def test_removing_what_is_not_there_says_so(topic: str) -> None:  # [MQTT-3.3.1-6]
-    retained = Retained(Deadlines())
+    retained = Retained(Deadlines(), never)
     retained.store(Message("a/b", b"x"))
     assert not retained.remove(topic)
     assert retained.count == 1
 
 
 def test_the_store_gives_back_one_topic() -> None:  # [MQTT-3.3.1-5]
-    retained = Retained(Deadlines())
+    retained = Retained(Deadlines(), never)
     message = Message("a/b", b"x", expires_at=5.0)
     retained.store(message)
     assert retained.get("a/b", 4.0) is message
@@ -264,20 +269,51 @@ def test_the_store_gives_back_one_topic() -> None:  # [MQTT-3.3.1-5]
 
 def test_an_expired_message_is_forgotten_by_the_clock() -> None:  # [MQTT-3.3.2-5]
     deadlines = Deadlines()
-    retained = Retained(deadlines)
+    expired: list[str] = []
+    retained = Retained(deadlines, expired.append)
     retained.store(Message("a/b", b"x", expires_at=5.5))
     retained.store(Message("a", b"y"))
     deadlines.tick(5.0)
-    assert retained.count == 2
+    assert (retained.count, expired) == (2, [])
     deadlines.tick(6.0)
     assert (retained.count, retained.payload_bytes, len(deadlines)) == (1, 1, 0)
+    assert expired == ["a/b"]
 
 
 def test_a_message_that_replaces_an_expiring_one_does_not_expire() -> None:  # [MQTT-3.3.1-5]
     deadlines = Deadlines()
-    retained = Retained(deadlines)
+    retained = Retained(deadlines, never)
     retained.store(Message("a", b"x", expires_at=5.0))
     retained.store(Message("a", b"y"))
     assert len(deadlines) == 0
     deadlines.tick(10.0)
     assert [message.payload for message in retained.matching("#", 10.0)] == [b"y"]
+
+
+def test_the_store_gives_back_everything() -> None:  # whoever writes a backup needs it
+    retained = Retained(Deadlines(), never)
+    messages = {topic: Message(topic, b"x") for topic in ("a", "a/b", "$SYS/x", "/", "b/c/d")}
+    for message in messages.values():
+        retained.store(message)
+    assert {message.topic: message for message in retained.all()} == messages
+
+
+@pytest.mark.parametrize(
+    ("topic", "size", "has_room"),
+    [("new", 0, True), ("new", 5, True), ("new", 6, False), ("a", 15, True), ("a", 16, False), ("b", 6, False)],
+)
+def test_the_store_knows_what_it_has_room_for(topic: str, size: int, has_room: bool) -> None:  # memory is bounded
+    retained = Retained(Deadlines(), never)
+    retained.store(Message("a", b"x" * 10))
+    retained.store(Message("b", b""))
+    assert retained.has_room(Message(topic, b"x" * size), 3, 15) is has_room
+
+
+def test_a_full_store_takes_what_stands_in_place_of_another() -> None:  # [MQTT-3.3.1-5]
+    retained = Retained(Deadlines(), never)
+    retained.store(Message("a/b", b"x" * 10))
+    assert retained.has_room(Message("a/b", b"x" * 15), 1, 15)
+    assert not retained.has_room(Message("a/b", b"x" * 16), 1, 15)
+    assert not retained.has_room(Message("a", b""), 1, 15)
+    # What is too large already, since the limits are those of another start, may at least become smaller.
+    assert retained.has_room(Message("a/b", b"x" * 10), 1, 5)

@@ -8,14 +8,14 @@
     assert sub.payloads == [b"x"]
 
 No loop, no sleep, no socket. World does what the shell does: it hands bytes to
-the connections, empties the outboxes that are ready, holds back what waits for
-the journal, closes what the broker closes, and ticks once a second. Whatever a
-story is about, its clients are strict: they fail the test if the broker breaks
-a rule that needs no story (see ``Client._check``).
+the connections, ends each turn with a commit, empties the outboxes that are
+ready, closes what the broker closes, and ticks once a second. Whatever a story
+is about, its clients are strict: they fail the test if the broker breaks a rule
+that needs no story (see ``Client._check``).
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -25,9 +25,10 @@ from telex.engine.connection import Connection
 from telex.engine.engine import Engine
 from telex.engine.message import Message
 from telex.engine.options import Options
-from telex.engine.outbox import Outbox
 from telex.engine.permissions import EVERYTHING, Permissions
-from telex.engine.seams import Gate, Journal, Observer
+from telex.engine.records import Queued, Record
+from telex.engine.restore import Restoration
+from telex.engine.seams import Gate, GatheringJournal, Journal, Observer
 from telex.wire.decode import Decoder
 from telex.wire.encode import encode
 from telex.wire.packets import (
@@ -105,17 +106,24 @@ class World:
         options: the limits of the broker.
         gate: who may come in; everybody, by default. See ``LateGate``, ``ClosedGate``.
         journal: where records go; nowhere, by default. See ``Ledger``.
+
+    A turn of the loop is as short as can be: one read of one client, one tick.
     """
 
     def __init__(self, options: Options | None = None, *, gate: Gate | None = None, journal: Journal | None = None):
         self.now = 1_000.0  # seconds
+        self.options = options or Options()
         self.gate = gate or Gate()
         self.journal = journal or Journal()
         self.diary = Diary()
         self._nameless = 0
-        self._held: list[Outbox] = []  # outboxes that wait for the journal
+        self._clients: list[Client] = []
+        self._begin()
+
+    def _begin(self) -> None:
+        """With an engine that knows nothing yet."""
         self.engine = Engine(
-            options or Options(), self._new_client_id, journal=self.journal, gate=self.gate, observer=self.diary
+            self.options, self._new_client_id, journal=self.journal, gate=self.gate, observer=self.diary
         )
 
     def client(self, name: str, **manners: Any) -> "Client":
@@ -138,7 +146,9 @@ class World:
 
     def new_client(self, name: str, manners: Manners) -> "Client":
         """Somebody with a socket, of the kind that this world has."""
-        return Client(self, name, manners)
+        client = Client(self, name, manners)
+        self._clients.append(client)
+        return client
 
     def advance(self, seconds: float) -> None:
         """Let time pass; the engine ticks on every full second on the way."""
@@ -150,21 +160,73 @@ class World:
         self.now = then
 
     def flush(self) -> None:
-        """Let leave what may leave, and the answers to it: the shell's turn of the loop."""
-        while self.engine.ready:
+        """End a turn of the shell's loop: commit what it brought, let leave what may leave, and the answers to it."""
+        self._commit()
+        while self.engine.ready or self._has_read:
             for outbox in self.engine.take_ready():
-                if outbox.after > self.journal.committed:
-                    self._held.append(outbox)
-                else:
-                    client = outbox.stream
-                    assert isinstance(client, Client)
-                    client.empty_outbox()
+                client = outbox.stream
+                assert isinstance(client, Client)
+                client.empty_outbox()
+            self._commit()
+
+    def _commit(self) -> None:
+        self.journal.commit()
+        if not (isinstance(self.journal, Ledger) and self.journal.is_slow):
+            self._come_forward()
+
+    @property
+    def _has_read(self) -> bool:
+        """Whether a fast disk has messages for sessions that asked for them."""
+        return isinstance(self.journal, Ledger) and not self.journal.is_slow and self.journal.has_pages
+
+    def _come_forward(self) -> None:
+        """The journal tells what it has written and read meanwhile."""
+        self.engine.committed()
+        if isinstance(self.journal, Ledger):
+            for client_id, session, found in self.journal.takes_pages():
+                self.engine.fetched(client_id, session, found, self.now)
+
+    @property
+    def ledger(self) -> "Ledger":
+        """The journal of those worlds that have one which remembers."""
+        assert isinstance(self.journal, Ledger)
+        return self.journal
 
     def commits(self) -> None:
-        """All records so far are on disk; what waited for that leaves."""
-        self.journal.committed = self.journal.appended
-        self.engine.ready.extend(self._held)
-        self._held.clear()
+        """All records so far are on disk, and what was asked for is read: what waited for that leaves."""
+        self.ledger.writes()
+        self._come_forward()
+        self.flush()
+
+    def fails(self) -> None:
+        """The disk is full: from now on nothing can be written."""
+        self.ledger.is_failing = True
+        for outbox in self.engine.holding[:]:
+            if outbox.is_closing:
+                outbox.forget_held()
+                self.engine.ready.append(outbox)
+        self.flush()
+
+    def recovers(self) -> None:
+        """The disk has room again, and has written all so far."""
+        self.ledger.is_failing = False
+        self.ledger.writes()
+        self.engine.recovered(self.now)
+        self._come_forward()
+        self.flush()
+
+    def restarts(self, *, after: float = 0.0) -> None:
+        """Kill the broker, and begin again some seconds later with what is on disk.
+
+        Nobody can say a word, and nobody is connected any more; clients may return.
+        """
+        kept = self.ledger.is_opened_again()
+        for client in self._clients:
+            client.is_connected = False
+        self._clients.clear()
+        self.now += after
+        self._begin()
+        restore(self.engine, kept, self.now)
         self.flush()
 
     def admits(self, name: str, permissions: Permissions = EVERYTHING) -> None:
@@ -356,12 +418,12 @@ class Client:
         outbox = self.connection.outbox
         if self.is_frozen:
             return
-        data = outbox.take()
+        data = self.connection.take(self.world.now)
         if not self.is_connected:
             return  # nobody is there to read it
         for each in split_packets(data):
             self.hears(each)
-        if outbox.is_closing:
+        if outbox.is_closing and not outbox.is_holding:
             self.drops()
 
     def hears(self, data: bytes) -> None:
@@ -426,6 +488,7 @@ class Client:
 
     def _transmit(self, data: bytes) -> None:
         self.connection.receive(data, self.world.now)
+        self.world.journal.commit()  # the smallest turn that there can be
 
     def _encoded(self, packet: Packet) -> bytes:
         if isinstance(packet, PubAck | PubComp) or (isinstance(packet, PubRec) and packet.reason_code >= 0x80):
@@ -533,54 +596,145 @@ class Diary(Observer):
     def unsubscribed(self, client_id: str, topic_filter: str) -> None:
         self.lines.append(f"{client_id} unsubscribed {topic_filter}")
 
-    def dropping(self, client_id: str, reason: str) -> None:
-        self.lines.append(f"{client_id} misses messages")
+    def dropping(self, client_id: str, topic: str, reason: str) -> None:
+        self.lines.append(f"{client_id} misses {topic}")
         self.reasons.append(reason)
 
 
-class Ledger(Journal):
-    """A journal that remembers, and that has committed what ``World.commits`` says."""
+Page = tuple[str, int, list[Queued]]
+"""Client id, number of the session, and messages that it waits for."""
 
-    def __init__(self) -> None:
+
+class Ledger(GatheringJournal):
+    """A journal that remembers.
+
+    Args:
+        is_slow: it has written what ``World.commits`` says; otherwise what it got in a turn, as soon as that is over.
+        page: how many messages it gives back at a time; 0: it gives back none, so that all must wait in memory.
+    """
+
+    def __init__(self, *, is_slow: bool = False, page: int = 0) -> None:
         super().__init__()
-        self.records: list[records.Record] = []
+        self.is_slow = is_slow
+        self.page = page
+        self.gives_back = page > 0
+        self.everything: list[Record] = []
+        self.turns: list[int] = []  # how many records there were at the end of each turn that brought some
+        self.written = 0  # how many of them are on disk
+        self.fetches: list[tuple[str, int, int]] = []  # what was asked for: client id, session, after
+        self._pages: list[Page] = []  # answers that were not given yet
+        self._taken = 0
+        self._names: dict[int, str] = {}  # client id by number of the session
+        self._of: dict[int, int] = {}  # number of the session by number of the message
 
-    def append(self, record: records.Record) -> None:
-        self.records.append(record)
-        self.appended += 1
+    def append(self, record: Record) -> None:
+        super().append(record)
+        self.everything.append(record)
+        if isinstance(record, records.SessionKept):
+            self._names[record.session] = record.client_id
+        elif isinstance(record, records.Queued):
+            self._of[record.number] = record.session
+
+    def commit(self) -> None:
+        self.take_gathered()
+        if len(self.everything) > (self.turns[-1] if self.turns else 0):
+            self.turns.append(len(self.everything))
+        if not self.is_slow and not self.is_failing:
+            self.writes()
+
+    def writes(self) -> None:
+        """All so far is on disk."""
+        self.committed = self.appended
+        self.written = len(self.everything)
+
+    def is_opened_again(self) -> list[Record]:
+        """What is on disk, after the process has ended; the rest was never there."""
+        self.takes()
+        del self.everything[self.written :]
+        self._taken = self.written
+        self.turns = [turn for turn in self.turns if turn <= self.written]
+        self.take_gathered()
+        self.takes_pages()
+        return self.everything[:]
+
+    def fetch(self, client_id: str, session: int, after: int) -> None:
+        self.fetches.append((client_id, session, after))
+        waiting: dict[int, records.Queued] = {}
+        for record in self.everything:
+            if isinstance(record, records.Queued):
+                if record.session == session and record.number > after:
+                    waiting[record.number] = record
+            elif isinstance(record, records.Sent | records.Done):
+                waiting.pop(record.number, None)
+        self._pages.append((client_id, session, list(waiting.values())[: self.page]))
+
+    @property
+    def has_pages(self) -> bool:
+        """Whether something that was asked for is read."""
+        return bool(self._pages)
+
+    def takes_pages(self) -> list[Page]:
+        """The answers to what was asked for since the last time."""
+        pages = self._pages
+        self._pages = []
+        return pages
+
+    @property
+    def records(self) -> list[Record]:
+        """The records since the last ``takes``."""
+        return self.everything[self._taken :]
 
     @property
     def lines(self) -> list[str]:
-        """The records, one line each."""
-        return [line(record) for record in self.records]
+        """These records, one line each."""
+        return [self._line(record) for record in self.records]
 
     def takes(self) -> list[str]:
         """The lines since it was asked last."""
         lines = self.lines
-        self.records.clear()
+        self._taken = len(self.everything)
         return lines
 
+    def _line(self, record: Record) -> str:
+        """A record for people, with client ids in place of numbers: ``Queued sub #1 a/b``."""
+        name = type(record).__name__
+        if isinstance(record, records.Retain):
+            return f"{name} {record.message.topic}"
+        if isinstance(record, records.Unretain):
+            return f"{name} {record.topic}"
+        if isinstance(record, records.Willed):
+            return f"{name} {record.client_id} {record.will.topic}"
+        if isinstance(record, records.Unwilled):
+            return f"{name} {record.client_id}"
+        if isinstance(record, records.Sent | records.Released):
+            return f"{name} {self._names[self._of[record.number]]} #{record.number} as {record.packet_id}"
+        if isinstance(record, records.Done):
+            return f"{name} {self._names[self._of[record.number]]} #{record.number}"
+        return f"{name} {self._line_of_session(record)}"
 
-def line(record: records.Record) -> str:
-    """A record for people: ``Queued sub #1 a/b``."""
-    name = type(record).__name__
-    if isinstance(record, records.SessionKept):
-        return f"{name} {record.client_id} {record.expiry_interval}"
-    if isinstance(record, records.SessionEnded):
-        return f"{name} {record.client_id}"
-    if isinstance(record, records.Subscribed):
-        return f"{name} {record.client_id} {record.topic_filter} qos {record.qos}"
-    if isinstance(record, records.Unsubscribed):
-        return f"{name} {record.client_id} {record.topic_filter}"
-    if isinstance(record, records.Queued):
-        return f"{name} {record.client_id} #{record.number} {record.message.topic}"
-    if isinstance(record, records.Sent):
-        return f"{name} {record.client_id} #{record.number} as {record.packet_id}"
-    if isinstance(record, records.Done):
-        return f"{name} {record.client_id} #{record.number}"
-    if isinstance(record, records.Released | records.Owned | records.Disowned):
-        return f"{name} {record.client_id} {record.packet_id}"
-    if isinstance(record, records.Retain):
-        return f"{name} {record.message.topic}"
-    assert isinstance(record, records.Unretain), f"a record that this test does not know: {name}"
-    return f"{name} {record.topic}"
+    def _line_of_session(self, record: Any) -> str:
+        who = self._names[record.session]
+        if isinstance(record, records.SessionKept):
+            return f"{who} {record.expiry_interval}"
+        if isinstance(record, records.SessionEnded):
+            return who
+        if isinstance(record, records.SessionLeft):
+            ends = f" until {record.ends_at:g}" if record.ends_at else ""
+            will = f", will at {record.will_at:g}" if record.will_at else ""
+            return f"{who}{ends}{will}"
+        if isinstance(record, records.Subscribed):
+            return f"{who} {record.topic_filter} qos {record.qos}"
+        if isinstance(record, records.Unsubscribed):
+            return f"{who} {record.topic_filter}"
+        if isinstance(record, records.Queued):
+            return f"{who} #{record.number} {record.message.topic}"
+        assert isinstance(record, records.Owned | records.Disowned), f"a record that this test does not know: {record}"
+        return f"{who} {record.packet_id}"
+
+
+def restore(engine: Engine, kept: Iterable[Record], now: float) -> None:
+    """Give an engine that has just begun what records tell."""
+    restoration = Restoration(engine)
+    for record in kept:
+        restoration.apply(record)
+    restoration.finish(now)

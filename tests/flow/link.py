@@ -113,7 +113,7 @@ class ReceivingEnd:
             text = packet.payload.decode()
             code = ReasonCode.QUOTA_EXCEEDED if text in self.refuses else ReasonCode.SUCCESS
             if packet.qos == 1:
-                self.receiver.accept_qos_1()
+                self.receiver.accept_at_once()
             if code == ReasonCode.SUCCESS and (packet.qos == 1 or self.receiver.accept(packet.packet_id)):
                 self.delivered.append(text)
             kind = PubAck if packet.qos == 1 else PubRec

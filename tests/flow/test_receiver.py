@@ -77,11 +77,11 @@ def test_a_release_makes_no_room_before_pubcomp_has_left() -> None:  # section 4
 def test_qos_1_counts_until_puback_has_left() -> None:  # section 4.9
     receiver = Receiver(2)
     receiver.accept(7)
-    receiver.accept_qos_1()
+    receiver.accept_at_once()
     with pytest.raises(ProtocolError, match="3 messages in flight, we allowed 2"):
-        receiver.accept_qos_1()
+        receiver.accept_at_once()
     receiver.acknowledged()
-    receiver.accept_qos_1()
+    receiver.accept_at_once()
 
 
 def test_what_an_earlier_connection_left_counts_no_more() -> None:  # section 4.9
@@ -89,6 +89,6 @@ def test_what_an_earlier_connection_left_counts_no_more() -> None:  # section 4.
     receiver.accept(7)
     receiver.resume(1)
     receiver.release(7)
-    receiver.accept_qos_1()
+    receiver.accept_at_once()
     receiver.resume(1)
-    receiver.accept_qos_1()
+    receiver.accept_at_once()

@@ -137,7 +137,7 @@ def talk(speaker: Peer, listener: Peer, payload: bytes) -> None:
 
 
 def test_one_broker_takes_all_rows_one_after_the_other_and_stands() -> None:  # section 4.13, M1, M2
-    with telex("--sys-interval", "0") as server, log_of(server) as log:
+    with telex("--memory", "--sys-interval", "0") as server, log_of(server) as log:
         older, newer = bystander(server.port, 4), bystander(server.port, 5)
         rows = [(row, version) for row in ROWS + WIRE_ROWS for version in row.versions if row.cut]
         for number, (row, version) in enumerate(rows):

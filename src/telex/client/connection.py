@@ -534,7 +534,7 @@ class ClientConnection:
         if packet.qos == 0:
             self._events.append(packet)
         elif packet.qos == 1:  # [MQTT-4.3.2-4] [MQTT-4.3.2-5]
-            self._receiver.accept_qos_1()  # P3
+            self._receiver.accept_at_once()  # P3
             self._events.append(packet)
             self._frames.append(encode_acknowledgement(PUBACK_FIRST, packet.packet_id))  # [MQTT-4.6.0-2]
         else:

@@ -14,7 +14,6 @@ from telex.codes import (
     MQTT_3_1,
     MQTT_3_1_1,
     MQTT_5,
-    NEVER_EXPIRES,
     ReasonCode,
     connect_return_code,
     reason_name,
@@ -22,6 +21,7 @@ from telex.codes import (
 )
 from telex.engine.engine import Engine, message_of
 from telex.engine.login import Login
+from telex.engine.message import Message
 from telex.engine.outbox import Outbox
 from telex.engine.permissions import Permissions
 from telex.engine.seams import Client
@@ -64,6 +64,7 @@ _SUCCESS: Final = 0
 _NO_MATCHING_SUBSCRIBERS: Final = 0x10
 _CONTINUE: Final = 0x18
 _NOT_AUTHORIZED: Final = 0x87
+_QUOTA_EXCEEDED: Final = 0x97
 _LONGEST_REASON: Final = 500  # characters of a Reason String: a SUBSCRIBE may be refused for a thousand reasons
 
 
@@ -82,7 +83,7 @@ class Connection(Client):
         options = engine.options
         self.engine = engine
         self.address = address
-        self.outbox = Outbox(engine.ready, engine.stats, options.max_outbox_bytes, stream)
+        self.outbox = Outbox(engine.ready, engine.holding, engine.stats, options.max_outbox_bytes, stream)
         self.decoder = Decoder(options.maximum_packet_size)
         self.session: Session | None = None  # None before the client is admitted and after the end
         self.connect: Connect | None = None  # until it is admitted or refused
@@ -91,6 +92,7 @@ class Connection(Client):
         self.last_received = now  # when the last whole packet came
         self.is_closed = False
         self._is_receiving = False
+        self._is_unanswered = False  # it sent what could not be stored, and no answer could say so
         self._may_keep = False  # CONNECT asked for a session that outlives the connection
         self._aliases: dict[int, str] | None = None  # topic aliases of the client
         self._wants_reasons = True  # Request Problem Information, for v5
@@ -109,6 +111,14 @@ class Connection(Client):
         self.engine.stats.bytes_received += len(data)
         self.decoder.receive(data)
         self._handle_packets(now)
+
+    def take(self, now: float) -> bytes:
+        """All that may leave, as one piece; what waited in the session for room in the outbox follows."""
+        data = self.outbox.take()
+        session = self.session
+        if session is not None and not session.queue.is_empty:
+            session.send_waiting(now)
+        return data
 
     def closed(self, now: float, reason: str = "the client closed it") -> None:
         """The connection is gone, without a word of the client."""
@@ -213,11 +223,15 @@ class Connection(Client):
         if self.is_closed:
             return
         reason = f"{text} ({reason_text(reason_code)})"
+        knows_connack = True
+        if self.engine.journal.is_failing:  # nobody knows when what is held could leave
+            knows_connack = not self.outbox.is_opening
+            self.outbox.forget_held()
         said = Properties(server_reference=server_reference) if server_reference else None
         if self.session is not None:  # [MQTT-3.14.0-1]
-            if self.version == MQTT_5:  # and no expiry [MQTT-3.14.2-2]
+            if self.version == MQTT_5 and knows_connack:  # and no expiry [MQTT-3.14.2-2]
                 packet = Disconnect(nearest(reason_code, DISCONNECT_CODES), said)
-                self.outbox.append(self._in_words(packet, told))
+                self._append_in_order(self._in_words(packet, told))  # the last of all
         else:  # without Session Present [MQTT-3.2.2-6]
             self._refuse_in_connack(nearest(reason_code, CONNACK_REFUSALS), said, told)
             client_id = "" if self.connect is None else self.connect.client_id
@@ -253,6 +267,8 @@ class Connection(Client):
         self.connect = None
         self._identity = None
         self._end_login()
+        if self._is_unanswered:
+            self.engine.unanswered.pop(self, None)
         self.engine.deadlines.drop(self)
         self.engine.stats.sockets_open -= 1
         self.outbox.close()
@@ -326,7 +342,7 @@ class Connection(Client):
         outbox = self.outbox
         outbox.alias_maximum = min(said.topic_alias_maximum or 0, options.topic_alias_maximum)  # [MQTT-3.1.2-27]
         self.keep_alive = packet.keep_alive  # [MQTT-3.2.2-22]
-        wished_expiry = _wished_expiry(packet)
+        wished_expiry = self._wished_expiry(packet)
         expiry = min(wished_expiry, options.maximum_session_expiry)
         self._may_keep = wished_expiry > 0
         properties = self._limits(packet, client_id, expiry if expiry != wished_expiry else None)
@@ -336,6 +352,8 @@ class Connection(Client):
         if len(encode(ConnAck(properties=properties), packet.version)) > outbox.maximum_packet_size:
             text = f"CONNACK is larger than the {outbox.maximum_packet_size} bytes that it takes"
             self.disconnect(ReasonCode.PACKET_TOO_LARGE, text, now)
+            return
+        if not self._has_room_for(client_id, is_kept=expiry > 0, is_new=packet.clean_start, now=now):
             return
         self.connect = None
         self._end_login()
@@ -355,8 +373,11 @@ class Connection(Client):
         self.session = session
         # v3.1 has no session present flag, its byte is reserved.
         is_present = is_present and packet.version != MQTT_3_1  # [MQTT-3.2.2-2] [MQTT-3.2.2-3]
+        connack = encode(ConnAck(session_present=is_present, properties=properties), packet.version)
+        after = outbox.in_order(session.promised_at, self.engine.journal.committed)
         # The first packet but for AUTH, and the only CONNACK [MQTT-3.1.4-5] [MQTT-3.2.0-1] [MQTT-3.2.0-2].
-        self._promise(encode(ConnAck(session_present=is_present, properties=properties), packet.version))
+        outbox.append(connack, after)
+        outbox.is_opening = after > 0
         self.engine.deadlines.drop(self)
         self.last_received = now  # the client is not to blame for the time that its login took
         if self.keep_alive:
@@ -364,6 +385,27 @@ class Connection(Client):
         self.engine.observer.connected(client_id, self.address, packet)
         session.send_waiting(now)
         self._go_on(now)
+
+    def _has_room_for(self, client_id: str, *, is_kept: bool, is_new: bool, now: float) -> bool:
+        """Whether the client can have its session; otherwise it is sent away."""
+        engine = self.engine
+        session = engine.sessions.get(client_id)
+        if session is None and len(engine.sessions) >= engine.options.max_sessions:
+            text = f"there are {len(engine.sessions):,} sessions, as many as max_sessions allows"
+            self.disconnect(ReasonCode.QUOTA_EXCEEDED, text, now)
+            return False
+        if is_kept and engine.journal.is_failing and (is_new or session is None or not session.is_kept):
+            self.disconnect(ReasonCode.SERVER_UNAVAILABLE, "its session could not be stored", now)
+            return False
+        return True
+
+    def _wished_expiry(self, packet: Connect) -> int:
+        """For how long a client wants its session to outlive the connection (section 3.1.2.11.2)."""
+        if packet.version != MQTT_5:  # v3 [MQTT-3.1.2-4] [MQTT-3.1.2-6]
+            return 0 if packet.clean_start else self.engine.options.v3_session_expiry
+        if packet.properties is None:
+            return 0
+        return packet.properties.session_expiry_interval or 0
 
     def _go_on(self, now: float) -> None:
         """After an answer of a gate that took its time: packets may have come meanwhile."""
@@ -483,10 +525,19 @@ class Connection(Client):
 
     # Answers
 
-    def _promise(self, frame: bytes) -> None:
-        """Answer with what may only leave when all that was recorded by now is safe."""
-        self.outbox.after = self.engine.journal.appended
-        self.outbox.append(frame)
+    def _promise(self, frame: bytes, before: int = -1) -> None:
+        """Answer with what may only leave when all that was recorded by now is safe.
+
+        ``before`` is the journal's position when the question came: if no record was
+        written since, the answer promises none.
+        """
+        journal = self.engine.journal
+        after = 0 if journal.appended == before else journal.appended
+        self.outbox.append(frame, self.outbox.in_order(after, journal.committed))
+
+    def _append_in_order(self, frame: bytes) -> None:
+        """Add what promises no record, and may not overtake what does."""
+        self.outbox.append(frame, self.outbox.in_order(0, 0))
 
     def _in_words(self, packet: ConnAck | Disconnect | SubAck | Acknowledgement, text: str) -> bytes:
         """A refusal as v5 writes it, with the Reason String if the client wants one [MQTT-3.1.2-29] and it fits.
@@ -519,38 +570,62 @@ class Connection(Client):
             topic = self._check_properties(topic, properties)
         if qos > 0 or packet.retain:
             self._check_capabilities(qos, packet.retain)
+        message = message_of(topic, packet.payload, qos, packet.retain, properties, now)
+        if packet.frame:
+            message.came_as(packet.frame, self.version)
         if qos > 0:
-            if qos == 1:
-                session.receiver.accept_qos_1()
-            elif not session.own(packet.packet_id):  # a repeat [MQTT-4.3.3-10]
-                self._promise(encode_acknowledgement(PUBREC_FIRST, packet.packet_id))
-                return
-        reason_code = _SUCCESS
-        if not session.permissions.may_publish(topic):
-            reason_code = _NOT_AUTHORIZED
-        else:
-            message = message_of(topic, packet.payload, qos, packet.retain, properties, now)
-            if packet.frame:
-                message.came_as(packet.frame, self.version)
-            if not engine.publish(message, session, now):
-                reason_code = _NO_MATCHING_SUBSCRIBERS
-        if qos == 1:  # [MQTT-3.3.4-1]
-            self._acknowledge(PUBACK_FIRST, packet.packet_id, reason_code, topic)  # [MQTT-4.3.2-4]
-        elif qos == 2:
-            if reason_code >= 0x80 and self.version == MQTT_5:  # the exchange is over [MQTT-4.3.3-9]
-                session.disown(packet.packet_id)
-            self._acknowledge(PUBREC_FIRST, packet.packet_id, reason_code, topic)  # [MQTT-4.3.3-8]
+            self._on_acknowledged_publish(session, packet.packet_id, message, now)
+        elif session.permissions.may_publish(topic):
+            engine.publish(message, session, now)
 
-    def _acknowledge(self, first: int, packet_id: int, reason_code: int, topic: str) -> None:
-        """Answer a PUBLISH by its packet id [MQTT-2.2.1-5]; before v5 there is no other word than yes."""
-        if reason_code == _SUCCESS or self.version != MQTT_5:
-            self._promise(encode_acknowledgement(first, packet_id))
+    def _on_acknowledged_publish(self, session: Session, packet_id: int, message: Message, now: float) -> None:
+        """Take in a PUBLISH of QoS 1 or 2, and answer it."""
+        engine = self.engine
+        journal = engine.journal
+        # To clear what somebody else has just cleared records nothing, and promises that it is gone.
+        before = -1 if message.retain else journal.appended
+        first = PUBACK_FIRST if message.qos == 1 else PUBREC_FIRST
+        if message.qos == 2 and session.receiver.owns(packet_id):  # a repeat [MQTT-4.3.3-10]
+            self._promise(encode_acknowledgement(PUBREC_FIRST, packet_id))
             return
-        answer = PubAck(packet_id, reason_code) if first == PUBACK_FIRST else PubRec(packet_id, reason_code)
-        if reason_code >= 0x80:
-            self._promise(self._in_words(answer, f"no permission to publish to {topics.shown(topic)}"))
+        reason_code, text = self._refusal_to_publish(session, message)
+        if reason_code >= 0x80 and self.version == MQTT_5:  # the exchange is over [MQTT-4.3.3-9]
+            session.receiver.accept_at_once()
+            answer = PubAck(packet_id, reason_code) if message.qos == 1 else PubRec(packet_id, reason_code)
+            self._append_in_order(self._in_words(answer, text))
+            return
+        if reason_code == ReasonCode.QUOTA_EXCEEDED and journal.is_failing:
+            self._leave_unanswered()  # v3 has no other word than yes
+            return
+        if message.qos == 1:
+            session.receiver.accept_at_once()
         else:
-            self._promise(encode(answer, MQTT_5))
+            session.own(packet_id)
+            if session.number:
+                message.after = journal.appended  # it goes on when its id is safe: so it never goes on twice
+        if reason_code < 0x80 and not engine.publish(message, session, now):
+            reason_code = _NO_MATCHING_SUBSCRIBERS
+        # By its packet id [MQTT-2.2.1-5] [MQTT-3.3.4-1] [MQTT-4.3.2-4] [MQTT-4.3.3-8].
+        if reason_code == _NO_MATCHING_SUBSCRIBERS and self.version == MQTT_5:
+            known = PubAck(packet_id, reason_code) if message.qos == 1 else PubRec(packet_id, reason_code)
+            self._promise(encode(known, MQTT_5), before)
+        else:
+            self._promise(encode_acknowledgement(first, packet_id), before)
+
+    def _refusal_to_publish(self, session: Session, message: Message) -> tuple[int, str]:
+        """Why a PUBLISH of QoS 1 or 2 is refused, as a reason code and in words; 0 if it is not."""
+        if not session.permissions.may_publish(message.topic):
+            return _NOT_AUTHORIZED, f"no permission to publish to {topics.shown(message.topic)}"
+        if self.engine.journal.is_failing:
+            return _QUOTA_EXCEEDED, "the broker cannot store it now"
+        if message.retain and self.version == MQTT_5 and not self.engine.may_retain(message):
+            return _QUOTA_EXCEEDED, "the broker retains as much as it may"
+        return _SUCCESS, ""
+
+    def _leave_unanswered(self) -> None:
+        """The client shall send it again, on its next connection: it is told to come by the end of this one."""
+        self._is_unanswered = True
+        self.engine.unanswered[self] = None
 
     def _check_properties(self, topic: str, properties: Properties) -> str:
         """Check what a client may not say with a PUBLISH, and resolve its topic alias: the topic."""
@@ -591,7 +666,7 @@ class Connection(Client):
         if session.disown(packet.packet_id) or self.version != MQTT_5:  # [MQTT-4.3.3-11]
             self._promise(encode_acknowledgement(PUBCOMP_FIRST, packet.packet_id))
         else:
-            self._append_unknown(PubComp(packet.packet_id, ReasonCode.PACKET_IDENTIFIER_NOT_FOUND))
+            self._answer_unknown(PubComp(packet.packet_id, ReasonCode.PACKET_IDENTIFIER_NOT_FOUND))
 
     def _on_pubrec(self, session: Session, packet: PubRec, now: float) -> None:
         is_known = session.on_pubrec(packet.packet_id, packet.reason_code, now)
@@ -600,10 +675,11 @@ class Connection(Client):
         if is_known or self.version != MQTT_5:  # [MQTT-4.3.3-4]
             self._promise(encode_acknowledgement(PUBREL_FIRST, packet.packet_id))
         else:
-            self._append_unknown(PubRel(packet.packet_id, ReasonCode.PACKET_IDENTIFIER_NOT_FOUND))
+            self._answer_unknown(PubRel(packet.packet_id, ReasonCode.PACKET_IDENTIFIER_NOT_FOUND))
 
-    def _append_unknown(self, answer: Acknowledgement) -> None:
-        self.outbox.append(self._in_words(answer, f"packet id {answer.packet_id} is not in use"))
+    def _answer_unknown(self, answer: Acknowledgement) -> None:
+        """Say that an id is not in use; it may have been a moment ago, so that this must be safe like any answer."""
+        self._promise(self._in_words(answer, f"packet id {answer.packet_id} is not in use"))
 
     # SUBSCRIBE and UNSUBSCRIBE
 
@@ -616,6 +692,7 @@ class Connection(Client):
                     ReasonCode.SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED,
                     "a subscription identifier, we said no (section 3.2.2.3.12)",
                 )
+        before = self.engine.journal.appended
         reason_codes: list[int] = []
         refusals: list[str] = []
         wanting: list[Subscription] = []  # retained messages
@@ -632,9 +709,9 @@ class Connection(Client):
         # [MQTT-2.2.1-6] [MQTT-3.8.4-1] [MQTT-3.8.4-2]
         answer = SubAck(packet.packet_id, self._subscribe_codes(packet, reason_codes))
         if refusals and self.version == MQTT_5:
-            self._promise(self._in_words(answer, "; ".join(refusals)))
+            self._promise(self._in_words(answer, "; ".join(refusals)), before)
         else:
-            self._promise(encode(answer, self.version))
+            self._promise(encode(answer, self.version), before)
         for subscription in wanting:
             self.engine.send_retained(subscription, now)
 
@@ -656,6 +733,11 @@ class Connection(Client):
             return self._unavailable(ReasonCode.SHARED_SUBSCRIPTIONS_NOT_SUPPORTED, request)
         if not session.permissions.may_subscribe(topic_filter):
             return _NOT_AUTHORIZED, f"no permission to subscribe to {topics.shown(topic_filter)}"
+        most = options.max_subscriptions
+        if len(session.subscriptions) >= most and request.topic_filter not in session.subscriptions:
+            return _QUOTA_EXCEEDED, f"it has {most:,} subscriptions already"
+        if session.number and self.engine.journal.is_failing:
+            return _QUOTA_EXCEEDED, "the broker cannot store the subscription now"
         return _SUCCESS, ""
 
     def _unavailable(self, reason_code: ReasonCode, request: SubscriptionRequest) -> tuple[int, str]:
@@ -677,13 +759,15 @@ class Connection(Client):
         return [min(code, 0x80) for code in reason_codes]  # v3 [MQTT-3.9.3-2]
 
     def _on_unsubscribe(self, session: Session, packet: Unsubscribe) -> None:
+        before = self.engine.journal.appended
         reason_codes: list[int] = []
         for topic_filter in packet.topic_filters:  # as if they came one by one [MQTT-3.10.4-6]
             existed = self.engine.unsubscribe(session, topic_filter)
             reason_codes.append(_SUCCESS if existed else ReasonCode.NO_SUBSCRIPTION_EXISTED.value)  # [MQTT-3.11.3-1]
         # No Reason String, no User Properties [MQTT-3.11.2-1] [MQTT-3.11.2-2].
         # [MQTT-2.2.1-6] [MQTT-3.10.4-4] [MQTT-3.10.4-5]
-        self._promise(encode(UnsubAck(packet.packet_id, reason_codes), self.version))
+        # What did not exist may have been dropped a moment ago, so that a kept session always waits.
+        self._promise(encode(UnsubAck(packet.packet_id, reason_codes), self.version), -1 if session.number else before)
 
     # DISCONNECT
 
@@ -710,15 +794,6 @@ def _known(packet: Connect, client_id: str) -> Connect:
         user_name=packet.user_name,
         properties=Properties(authentication_method=method),
     )
-
-
-def _wished_expiry(packet: Connect) -> int:
-    """For how long a client wants its session to outlive the connection (section 3.1.2.11.2)."""
-    if packet.version != MQTT_5:
-        return 0 if packet.clean_start else NEVER_EXPIRES  # v3 [MQTT-3.1.2-4] [MQTT-3.1.2-6]
-    if packet.properties is None:
-        return 0
-    return packet.properties.session_expiry_interval or 0
 
 
 def _wants_retained(subscription: Subscription, request: SubscriptionRequest, *, is_new: bool) -> bool:

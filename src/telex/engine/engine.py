@@ -14,11 +14,13 @@ from telex.engine.message import Message
 from telex.engine.options import Options
 from telex.engine.outbox import Outbox
 from telex.engine.permissions import Permissions
+from telex.engine.queue import Outgoing
 from telex.engine.retained import Retained
 from telex.engine.seams import Client, Gate, Journal, Observer
-from telex.engine.session import Outgoing, Session, Subscription, Surroundings
+from telex.engine.session import Session, Subscription
 from telex.engine.stats import Stats
 from telex.engine.subscriptions import Subscriptions
+from telex.engine.surroundings import Surroundings
 from telex.wire.packets import SubscriptionRequest, Will
 from telex.wire.properties import Properties
 
@@ -39,6 +41,11 @@ def message_of(
     properties.topic_alias = None
     properties.will_delay_interval = None
     return Message(topic, payload, qos, retain, properties, expires_at)
+
+
+def is_own(topic: str) -> bool:
+    """Whether a topic tells the state of this process, which ends with it."""
+    return topic.startswith("$SYS/")
 
 
 class Engine:
@@ -73,15 +80,42 @@ class Engine:
         self.deadlines = Deadlines()
         self.sessions: dict[str, Session] = {}
         self.subscriptions = Subscriptions()
-        self.retained = Retained(self.deadlines)
+        self.retained = Retained(self.deadlines, self._unretained)
         self.ready: list[Outbox] = []  # outboxes that have something to send
-        self._surroundings = Surroundings(options, self.stats, journal, observer, self.session_due)
+        self.holding: list[Outbox] = []  # outboxes where something waits for the journal
+        self.unanswered: dict[Client, None] = {}  # v3 clients that sent what could not be stored, and got no answer
+        self._ending: dict[str, int] = {}  # client id -> the record of the end of its kept session, if not committed
+        self.last_session = 0  # the number that a session was given last in the records
+        self._is_dropping_retained = False
+        self.surroundings = Surroundings(options, self.stats, journal, observer)
 
     def take_ready(self) -> list[Outbox]:
         """The outboxes that have something to send; from now on others gather."""
         ready = self.ready[:]
         self.ready.clear()
         return ready
+
+    def committed(self) -> None:
+        """The journal has come forward: what waited for that may leave."""
+        if self.journal.committed >= max(self._ending.values(), default=0):
+            self._ending.clear()
+        holding = self.holding[:]
+        self.holding.clear()
+        position = self.journal.committed
+        for outbox in holding:
+            outbox.committed(position)
+
+    def fetched(self, client_id: str, number: int, found: list[records.Queued], now: float) -> None:
+        """The answer to ``Journal.fetch``: the next messages of a session, in order; none: there are none."""
+        session = self.sessions.get(client_id)
+        if session is not None and session.number == number:  # it may have ended meanwhile
+            session.fetched(found, now)
+
+    def recovered(self, now: float) -> None:
+        """The journal can write again: who got no answer meanwhile is asked to send again, by its connection's end."""
+        unanswered = list(self.unanswered)
+        for client in unanswered:
+            client.disconnect(ReasonCode.SERVER_BUSY, "what it sent could not be stored; it shall send again", now)
 
     def tick(self, now: float) -> None:
         """Do what falls due by now: time-outs, expiries, delayed wills."""
@@ -124,41 +158,73 @@ class Engine:
             session = None
         is_present = session is not None  # [MQTT-3.1.2-5]
         if session is None:  # [MQTT-3.1.2-6]
-            session = Session(client_id, self._surroundings)
-            self.sessions[client_id] = session
-            self.stats.clients_maximum = max(self.stats.clients_maximum, len(self.sessions))
+            session = self.new_session(client_id)
+            session.promised_at = self._ending.get(client_id, 0)  # that the former one does not come back
         self.deadlines.drop(session)
         session.ends_at = 0.0  # not while it is connected [MQTT-4.1.0-1]
         session.will_at = 0.0  # a will that waited is not sent any more [MQTT-3.1.3-9]
-        session.will = will  # [MQTT-3.1.2-7]
-        session.will_delay = 0
-        if will is not None and will.properties is not None:
-            session.will_delay = will.properties.will_delay_interval or 0
+        self._set_will(session, will)  # [MQTT-3.1.2-7]
         session.permissions = permissions
         session.opened(client, outbox, receive_maximum)
-        self.change_expiry(session, expiry_interval)
+        if session.expiry_interval != expiry_interval:
+            self.change_expiry(session, expiry_interval)
+        elif session.number:
+            self._record_kept(session)
+        if session.number:
+            # Also that its client is back: otherwise it might end, and its will be sent, as if it were not. While
+            # nothing can be stored, that it is kept must do.
+            session.promised_at = session.kept_at if self.journal.is_failing else self.journal.appended
         self.stats.clients_connected += 1
         self.stats.connections_opened += 1
         return session, is_present
 
     def change_expiry(self, session: Session, expiry_interval: int) -> None:
         """Let a session outlive its connection by that many seconds (sections 3.1.2.11.2, 3.14.2.2.2)."""
-        was_kept = session.is_kept
         if session.expiry_interval == expiry_interval:
             return
         session.expiry_interval = expiry_interval
-        if session.is_kept:
-            self.journal.append(records.SessionKept(session.client_id, expiry_interval))
-        elif was_kept:
-            self.journal.append(records.SessionEnded(session.client_id))
-            session.forget_records()
+        if session.number == 0:
+            self.last_session += 1
+            session.number = session.queue.session = self.last_session
+            session.kept_at = self.journal.appended + 1
+        self._record_kept(session)
+
+    def _record_kept(self, session: Session) -> None:
+        self.journal.append(records.SessionKept(session.number, session.client_id, session.expiry_interval))
+
+    def new_session(self, client_id: str) -> Session:
+        """A session for a client that has none."""
+        session = self.sessions[client_id] = Session(client_id, self.surroundings, self.session_due)
+        self.stats.clients_maximum = max(self.stats.clients_maximum, len(self.sessions))
+        return session
+
+    def restore_will(self, session: Session, will: Will) -> None:
+        """Give a session the will that it had before the process ended; it is recorded already."""
+        session.is_will_recorded = True
+        session.will = will
+        session.will_delay = _delay_of(will)
+
+    def _set_will(self, session: Session, will: Will | None) -> None:
+        session.will = will
+        session.will_delay = 0
+        if will is not None:
+            session.will_delay = _delay_of(will)
+            session.is_will_recorded = True
+            self.journal.append(records.Willed(session.client_id, will))
+        elif session.is_will_recorded:
+            session.is_will_recorded = False
+            self.journal.append(records.Unwilled(session.client_id))
 
     def close_session(self, session: Session, *, with_will: bool, now: float) -> None:
         """A session's connection is over. Without ``with_will`` its will is forgotten [MQTT-3.14.4-3]."""
         session.closed()
         self.stats.clients_connected -= 1
         if not with_will:
-            session.will = None
+            self._set_will(session, None)
+        self.leave_session(session, now)
+
+    def leave_session(self, session: Session, now: float) -> None:
+        """The client of a session is away from now on."""
         if not session.is_kept:
             self.end_session(session, now)
             return
@@ -167,12 +233,15 @@ class Engine:
             session.will_at = now + session.will_delay
             if session.will_delay == 0:
                 self._publish_will(session, now)
+        self.journal.append(records.SessionLeft(session.number, session.ends_at, session.will_at))
         self._wait_for(session)
 
     def end_session(self, session: Session, now: float) -> None:
         """Forget a session [MQTT-4.1.0-2]; a will that waited is published first [MQTT-3.1.2-8]."""
-        if session.is_kept:
-            self.journal.append(records.SessionEnded(session.client_id))
+        if session.number:
+            self.journal.append(records.SessionEnded(session.number))
+            if self.journal.appended > self.journal.committed:
+                self._ending[session.client_id] = self.journal.appended
         session.expiry_interval = 0
         self.deadlines.drop(session)
         del self.sessions[session.client_id]
@@ -180,6 +249,7 @@ class Engine:
             self.subscriptions.remove(subscription)
         session.subscriptions.clear()
         undelivered = session.undelivered_shared()
+        session.forget()
         self._publish_will(session, now)
         for outgoing in undelivered:
             self._deliver_to_another(outgoing, now)
@@ -201,7 +271,7 @@ class Engine:
 
     def _publish_will(self, session: Session, now: float) -> None:
         will = session.will
-        session.will = None  # [MQTT-3.1.2-10]
+        self._set_will(session, None)  # [MQTT-3.1.2-10]
         session.will_at = 0.0
         if will is None:  # v3 [MQTT-3.1.2-12]
             return
@@ -210,11 +280,11 @@ class Engine:
             message = message_of(will.topic, will.payload, will.qos, will.retain, will.properties, now)
             self.publish(message, session, now)
         else:
-            self.observer.dropping(session.client_id, "it has no permission any more to publish its will")
+            reason = "it has no permission any more to publish its will"
+            self.observer.dropping(session.client_id, will.topic, reason)
 
     def _deliver_to_another(self, outgoing: Outgoing, now: float) -> None:
         """Give a message of a session that ended to another member of its group (H1)."""
-        assert outgoing.shared is not None  # only such messages are asked for
         if outgoing.message.is_expired(now):
             return
         group = self.subscriptions.group_of(outgoing.shared)
@@ -256,12 +326,36 @@ class Engine:
                 if own is not None:
                     own.session.deliver(message, own, now)
 
+    def may_retain(self, message: Message) -> bool:
+        """Whether a message that asks to be retained can be: there is a limit to all of them together.
+
+        What the broker says of itself always is.
+        """
+        options = self.options
+        return (
+            not message.payload
+            or is_own(message.topic)
+            or self.retained.has_room(message, options.max_retained_messages, options.max_retained_bytes)
+        )
+
     def _retain(self, message: Message) -> None:
-        if message.payload:
+        if not self.may_retain(message):
+            self.stats.publish_dropped += 1
+            if not self._is_dropping_retained:
+                self._is_dropping_retained = True
+                reason = f"{self.retained.count:,} messages of {self.retained.payload_bytes:,} bytes are retained"
+                self.observer.dropping(message.publisher_id, message.topic, reason)
+        elif message.payload:
+            self._is_dropping_retained = False
             self.retained.store(message)
-            self.journal.append(records.Retain(message))
+            if not is_own(message.topic):
+                self.journal.append(records.Retain(message))
         elif self.retained.remove(message.topic):  # [MQTT-3.3.1-6] [MQTT-3.3.1-7]
-            self.journal.append(records.Unretain(message.topic))
+            self._unretained(message.topic)
+
+    def _unretained(self, topic: str) -> None:
+        if not is_own(topic):
+            self.journal.append(records.Unretain(topic))
 
     # Subscriptions
 
@@ -282,10 +376,10 @@ class Engine:
         is_new = request.topic_filter not in session.subscriptions
         session.subscriptions[request.topic_filter] = subscription  # [MQTT-3.8.4-3]
         self.subscriptions.add(subscription)  # no message comes between the old one and this [MQTT-3.8.4-4]
-        if session.is_kept:
+        if session.number:
             self.journal.append(
                 records.Subscribed(
-                    session.client_id,
+                    session.number,
                     subscription.topic_filter,
                     subscription.qos,
                     no_local=subscription.no_local,
@@ -303,8 +397,8 @@ class Engine:
             return False
         # No new messages [MQTT-3.10.4-2]; those on their way stay in the session [MQTT-3.10.4-3].
         self.subscriptions.remove(subscription)
-        if session.is_kept:
-            self.journal.append(records.Unsubscribed(session.client_id, topic_filter))
+        if session.number:
+            self.journal.append(records.Unsubscribed(session.number, topic_filter))
         self.observer.unsubscribed(session.client_id, topic_filter)
         return True
 
@@ -315,3 +409,8 @@ class Engine:
         for message in messages:
             if not (subscription.no_local and message.publisher_id == session.client_id):  # [MQTT-3.8.3-3]
                 session.deliver_retained(message, subscription, len(messages), now)
+
+
+def _delay_of(will: Will) -> int:
+    """Seconds between the loss of the connection and the will."""
+    return 0 if will.properties is None else will.properties.will_delay_interval or 0

@@ -44,6 +44,7 @@ class Message:
 
     # Defaults here and not in __init__: most messages never need these, and so they cost nothing.
     publisher_id = ""  # client id of who published a retained message; empty if it was the broker itself
+    after = 0  # what the journal must have committed before it goes on: that a QoS 2 message is here
     _topic_bytes = b""
     _plain_v3 = b""  # whole PUBLISH packets of QoS 0, not retained, for who adds nothing of its own
     _plain_v5 = b""

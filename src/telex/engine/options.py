@@ -5,8 +5,13 @@ from typing import Final
 from telex import codes
 from telex.codes import NEVER_EXPIRES
 
+_ANY: Final = 1 << 40
+
 LARGEST_PACKET_LIMIT: Final = 256_000_000
 """Below what the wire can say, so that a packet that came in can leave with some bytes of properties more."""
+
+
+QUEUE_DROPS: Final = ("newest", "oldest")
 
 
 class Options:
@@ -26,10 +31,18 @@ class Options:
         topic_alias_maximum: int = 100,
         maximum_keep_alive: int = 0,
         maximum_session_expiry: int = NEVER_EXPIRES,
+        v3_session_expiry: int = 30 * 24 * 3_600,
         connect_timeout: int = 10,
+        max_sessions: int = 100_000,
+        max_subscriptions: int = 10_000,
         max_inflight_messages: int = 1_000,
         max_queued_messages: int = 1_000,
+        max_queued_bytes: int = 64 * 1024 * 1024,
+        queue_drops: str = "newest",
+        max_queue_memory: int = 64 * 1024 * 1024,
         max_outbox_bytes: int = 16 * 1024 * 1024,
+        max_retained_messages: int = 100_000,
+        max_retained_bytes: int = 256 * 1024 * 1024,
         allow_empty_client_id: bool = True,
         wildcard_subscription_available: bool = True,
         shared_subscription_available: bool = True,
@@ -42,21 +55,40 @@ class Options:
         _check("topic_alias_maximum", topic_alias_maximum, 0, 65_535)
         _check("maximum_keep_alive", maximum_keep_alive, 0, 65_535)
         _check("maximum_session_expiry", maximum_session_expiry, 0, NEVER_EXPIRES)
+        _check("v3_session_expiry", v3_session_expiry, 0, NEVER_EXPIRES)
         _check("connect_timeout", connect_timeout, 1, 3_600)
+        _check("max_sessions", max_sessions, 1, _ANY)
+        _check("max_subscriptions", max_subscriptions, 1, _ANY)
         _check("max_inflight_messages", max_inflight_messages, 1, codes.MAX_PACKET_ID)
-        _check("max_queued_messages", max_queued_messages, 1, 1 << 40)
-        _check("max_outbox_bytes", max_outbox_bytes, 1, 1 << 40)
+        _check("max_queued_messages", max_queued_messages, 1, _ANY)
+        _check("max_queued_bytes", max_queued_bytes, 1, _ANY)
+        if queue_drops not in QUEUE_DROPS:
+            raise ValueError(f"queue_drops is {queue_drops!r}, expected one of {', '.join(QUEUE_DROPS)}")
+        _check("max_queue_memory", max_queue_memory, 1, _ANY)
+        _check("max_outbox_bytes", max_outbox_bytes, 1, _ANY)
+        _check("max_retained_messages", max_retained_messages, 1, _ANY)
+        _check("max_retained_bytes", max_retained_bytes, 1, _ANY)
         self.maximum_packet_size = maximum_packet_size  # the largest packet that a client may send
         self.receive_maximum = receive_maximum  # messages above QoS 0 that a client may have in flight to us
         self.maximum_qos = maximum_qos
         self.retain_available = retain_available
         self.topic_alias_maximum = topic_alias_maximum  # in each direction
         self.maximum_keep_alive = maximum_keep_alive  # 0: any, also none
-        self.maximum_session_expiry = maximum_session_expiry  # also for the kept sessions of v3 clients
+        self.maximum_session_expiry = maximum_session_expiry  # for any kept session
+        self.v3_session_expiry = v3_session_expiry  # of v3 clients, which cannot say how long their sessions are kept
         self.connect_timeout = connect_timeout  # from the connection to the CONNECT
+        self.max_sessions = max_sessions  # of clients that are connected or come back; others are refused
+        self.max_subscriptions = max_subscriptions  # of one session; others are refused
         self.max_inflight_messages = max_inflight_messages  # to a client, if it does not ask for less
-        self.max_queued_messages = max_queued_messages  # that wait for one client; what comes then is dropped
-        self.max_outbox_bytes = max_outbox_bytes  # that wait for one client's socket; QoS 0 is dropped then
+        self.max_queued_messages = max_queued_messages  # that wait for one session; then some are dropped
+        self.max_queued_bytes = max_queued_bytes  # of their payloads, the same
+        self.queue_drops = queue_drops  # the newest: what comes to a queue that is full; or the oldest
+        # Of all messages above QoS 0 that are on their way: what waits for kept sessions beyond it is on disk alone.
+        self.max_queue_memory = max_queue_memory
+        # That wait for one client's socket: beyond it QoS 0 is dropped, QoS 1 and 2 wait in the session.
+        self.max_outbox_bytes = max_outbox_bytes
+        self.max_retained_messages = max_retained_messages  # others are refused
+        self.max_retained_bytes = max_retained_bytes  # of their payloads, the same
         self.allow_empty_client_id = allow_empty_client_id
         self.wildcard_subscription_available = wildcard_subscription_available
         self.shared_subscription_available = shared_subscription_available

@@ -1,9 +1,11 @@
 """Bytes that wait to leave to one client, and what it said of how it takes them.
 
-Knows frames, their order and their size, and whom to tell that acknowledgements
-leave. Knows no socket: the shell takes what has gathered, once per turn of its loop.
+Knows frames, their order and their size, which of them have to wait for the
+journal, and whom to tell that acknowledgements leave. Knows no socket: the
+shell takes what has gathered, once per turn of its loop.
 """
 
+from bisect import bisect_right
 from typing import Final
 
 from telex import codes
@@ -20,34 +22,105 @@ _ANSWERS_OF_A_TURN: Final = 1024 * 1024
 """Bytes of answers that one turn of the loop may well ask for."""
 
 
+class _Held:
+    """Frames that wait for the journal, in their order."""
+
+    def __init__(self) -> None:
+        self.frames: list[bytes] = []
+        self.after: list[int] = []  # the position that must be committed before each of them may leave, ascending
+        self.ends: list[int] = []  # how many exchanges of the client each of them ends
+        self.ended = 0  # all these together
+        self.answers = 0  # bytes of those that are no PUBLISH
+
+    def append(self, frame: bytes, after: int, ends: int) -> None:
+        """Add one; what stands before it goes first."""
+        self.after.append(max(after, self.after[-1]) if self.after else after)
+        self.frames.append(frame)
+        self.ends.append(ends)
+        self.ended += ends
+        if frame[0] & 0xF0 != PUBLISH_FIRST:
+            self.answers += len(frame)
+
+    def take(self, count: int) -> list[bytes]:
+        """The first of them; they are held no more."""
+        taken = self.frames[:count]
+        self.ended -= sum(self.ends[:count])
+        self.frames = self.frames[count:]
+        self.after = self.after[count:]
+        self.ends = self.ends[count:]
+        for frame in taken:
+            if frame[0] & 0xF0 != PUBLISH_FIRST:
+                self.answers -= len(frame)
+        return taken
+
+
 class Outbox:
     """The bytes that wait for one connection.
+
+    What promises a record that is not committed is held; QoS 0 and PINGRESP leave
+    meanwhile, and nothing else: above QoS 0 all that waits keeps its order. While
+    a CONNACK is held nothing leaves.
 
     Args:
         ready: the engine's list of outboxes that have something to send; we put
             ourselves there with the first frame.
+        holding: the engine's list of outboxes that hold something, likewise.
         stream: whatever the shell wants to find again when it empties the outbox.
     """
 
-    def __init__(self, ready: "list[Outbox]", stats: Stats, max_bytes: int, stream: object) -> None:
+    def __init__(
+        self, ready: "list[Outbox]", holding: "list[Outbox]", stats: Stats, max_bytes: int, stream: object
+    ) -> None:
         self.ready = ready
+        self.holding = holding
         self.stats = stats
         self.max_bytes = max_bytes
         self.stream = stream
         self.frames: list[bytes] = []
-        self.size = 0  # bytes in frames
-        self.after = 0  # the position in the journal that must be committed before the frames may leave
+        self.size = 0  # bytes that wait, held or not
+        self.is_opening = False  # CONNACK is held: ``frames`` wait for it
         self.trouble: ProtocolError | None = None  # why this client cannot be served any longer
         self.receiver: Receiver | None = None  # of the session, to be told when acknowledgements leave
-        self._answers = 0  # bytes in frames that are no PUBLISH
+        self._held: _Held | None = None  # None: nothing
+        self._ended = 0  # exchanges of the client whose last answer was added, on this connection
+        self._answers = 0  # bytes since the outbox was emptied that are no PUBLISH
         self.is_closing = False  # nothing is added any more; when all has left, the connection closes
         self.version = 0  # of the protocol; 0 before CONNECT
         self.maximum_packet_size = codes.MAX_PACKET_BYTES  # that the client takes
         self.alias_maximum = 0  # topic aliases that the client takes
         self._aliases: dict[str, bytes] = {}  # topic -> its alias as an encoded property
 
-    def append(self, frame: bytes) -> None:
+    @property
+    def is_holding(self) -> bool:
+        """Whether something waits for the journal: what must not overtake it has to wait too."""
+        return self._held is not None
+
+    def in_order(self, after: int, committed: int) -> int:
+        """What a packet above QoS 0 has to wait for: ``after``, if it is not committed, or what is held already.
+
+        In the words of ``append``: 0 if it need not wait.
+        """
+        if after > committed:
+            return after
+        return 0 if self._held is None else 1
+
+    @property
+    def has_leaving(self) -> bool:
+        """Whether something may leave now."""
+        return bool(self.frames) and not self.is_opening
+
+    @property
+    def has_room(self) -> bool:
+        """Whether what waits is below the limit."""
+        return self.size <= self.max_bytes
+
+    def append(self, frame: bytes, after: int = 0) -> None:
         """Add one packet that is not a PUBLISH.
+
+        Args:
+            frame: the packet.
+            after: the position in the journal that must be committed before it may
+                leave; 0: it need not wait.
 
         It cannot be left out as a PUBLISH can: if the client takes no packet of
         that size [MQTT-3.1.2-24], or asks on and on without reading the answers,
@@ -64,11 +137,59 @@ class Outbox:
             text = f"{self._answers:,} bytes of answers wait, and the client asks for more without reading them"
             self.trouble = ProtocolError(ReasonCode.QUOTA_EXCEEDED, text)
             return
-        if not self.frames:
-            self.ready.append(self)
-        self.frames.append(frame)
+        self._add(frame, after)
+
+    def _add(self, frame: bytes, after: int) -> None:
         self.size += len(frame)
         self.stats.packets_sent += 1
+        ends = 0
+        receiver = self.receiver
+        if receiver is not None:
+            ends = receiver.ended - self._ended  # what ended since the last frame, ended by this one
+            self._ended = receiver.ended
+        if after > 0:
+            self._hold(frame, after, ends)
+        else:
+            if not self.frames and not self.is_opening:
+                self.ready.append(self)
+            self.frames.append(frame)
+
+    def _hold(self, frame: bytes, after: int, ends: int) -> None:
+        held = self._held
+        if held is None:
+            held = self._held = _Held()
+            self.holding.append(self)
+        held.append(frame, after, ends)
+
+    def committed(self, position: int) -> None:
+        """The journal has come to a position: what waited for that may leave."""
+        held = self._held
+        if held is None:
+            return
+        count = bisect_right(held.after, position)
+        if count > 0:
+            leaving = held.take(count)
+            if self.is_opening:  # CONNACK is the first of them
+                self.is_opening = False
+                self.ready.append(self)
+                leaving.extend(self.frames)
+                self.frames = leaving
+            else:
+                if not self.frames:
+                    self.ready.append(self)
+                self.frames.extend(leaving)
+        if held.frames:
+            self.holding.append(self)
+        else:
+            self._held = None
+
+    def forget_held(self) -> None:
+        """Give up what waits for the journal: the client is not told, and so will ask again."""
+        self._held = None
+        if self.is_opening:
+            self.is_opening = False
+            self.frames = []  # nothing may come before CONNACK
+        self.size = sum([len(frame) for frame in self.frames])
 
     def close(self) -> None:
         """Let what has gathered leave, then close the connection [MQTT-3.14.4-2]."""
@@ -80,19 +201,22 @@ class Outbox:
             )  # also if it stands there: the shell may have passed it over while its socket was full
 
     def take(self) -> bytes:
-        """All that waits, as one piece; the outbox is empty then."""
+        """All that may leave, as one piece."""
+        if self.is_opening:
+            return b""
         frames = self.frames
         data = frames[0] if len(frames) == 1 else b"".join(frames)
         self.frames = []
-        self.size = 0
-        self._answers = 0
+        held = self._held
+        self.size = 0 if held is None else self.size - len(data)
+        self._answers = 0 if held is None else held.answers
         if self.receiver is not None:
-            self.receiver.acknowledged()
+            self.receiver.acknowledged(0 if held is None else held.ended)
         self.stats.bytes_sent += len(data)
         return data
 
-    def publish(self, message: Message, first: int, extra: bytes, now: float) -> bool:
-        """Add a PUBLISH of QoS 0: False if it was dropped.
+    def publish(self, message: Message, first: int, extra: bytes, now: float, after: int = 0) -> bool:
+        """Add a PUBLISH of QoS 0: False if it was dropped. ``after`` is as in ``append``.
 
         It is dropped if the client reads too slowly, or cannot take a packet of
         that size [MQTT-3.1.2-25].
@@ -104,48 +228,48 @@ class Outbox:
             if len(frame) > self.maximum_packet_size:
                 return False
         else:
-            encoding = self.encoding(message, first, extra, now)
+            may_leave = after == 0 and not self.is_opening
+            encoding = self.encoding(message, first, extra, now, gives_alias=may_leave)
             if encoding is None:
                 return False
             frame = encoding.whole
-        self._append_publish(message, frame)
+        self._add_publish(message, frame, after)
         return True
 
-    def publish_numbered(self, message: Message, encoding: Encoding, packet_id: int) -> None:
+    def publish_numbered(self, message: Message, encoding: Encoding, packet_id: int, after: int) -> None:
         """Add a PUBLISH of QoS 1 or 2, as ``encoding`` gave it."""
         if not self.is_closing:
-            self._append_publish(message, encoding.head + packet_id.to_bytes(2, "big") + encoding.tail)
+            self._add_publish(message, encoding.head + packet_id.to_bytes(2, "big") + encoding.tail, after)
 
-    def encoding(self, message: Message, first: int, extra: bytes, now: float) -> Encoding | None:
+    def encoding(self, message: Message, first: int, extra: bytes, now: float, *, gives_alias: bool) -> Encoding | None:
         """A PUBLISH as this client takes it; None if there is no way that is small enough [MQTT-3.1.2-24].
 
         ``first`` and ``extra`` are as in ``Message.encoding``. With DUP the topic is
-        always spelled out.
+        always spelled out. ``gives_alias`` is for what may leave at once: what overtakes a
+        packet that is held could not use an alias that it gives.
         """
         if self.alias_maximum > 0 and first & 0x08 == 0:
-            encoding = self._with_alias(message, first, extra, now)
+            encoding = self._with_alias(message, first, extra, now, gives_alias=gives_alias)
             if encoding is not None and encoding.size <= self.maximum_packet_size:
                 return encoding
         encoding = message.encoding(self.version, first, extra, now)
         return encoding if encoding.size <= self.maximum_packet_size else None
 
-    def _append_publish(self, message: Message, frame: bytes) -> None:
-        if not self.frames:
-            self.ready.append(self)
-        self.frames.append(frame)
-        self.size += len(frame)
+    def _add_publish(self, message: Message, frame: bytes, after: int) -> None:
+        self._add(frame, after)
         stats = self.stats
-        stats.packets_sent += 1
         stats.publish_sent += 1
         stats.publish_bytes_sent += len(message.payload)
 
-    def _with_alias(self, message: Message, first: int, extra: bytes, now: float) -> Encoding | None:
+    def _with_alias(
+        self, message: Message, first: int, extra: bytes, now: float, *, gives_alias: bool
+    ) -> Encoding | None:
         """The PUBLISH with a topic alias; None if there is no alias left (section 3.3.2.3.4)."""
         alias = self._aliases.get(message.topic)
         if alias is not None:
             return message.encoding(self.version, first, extra + alias, now, has_topic=False)
         number = len(self._aliases) + 1
-        if number > self.alias_maximum:  # [MQTT-3.1.2-26]: first come, first served
+        if not gives_alias or number > self.alias_maximum:  # [MQTT-3.1.2-26]: first come, first served
             return None
         alias = _ALIAS_PROPERTY + number.to_bytes(2, "big")
         encoding = message.encoding(self.version, first, extra + alias, now)

@@ -1,5 +1,7 @@
 """Retained messages: the last message of each topic, for whoever subscribes later (section 3.3.1.3)."""
 
+from collections.abc import Callable
+
 from telex.engine.deadlines import Deadlines, Timed
 from telex.engine.message import Message
 
@@ -17,15 +19,19 @@ class _Level(Timed):
 
     def on_due(self, now: float) -> None:
         if self.retained is not None and self.message is not None:
-            self.retained.remove(self.message.topic)
+            self.retained.expire(self.message.topic)
 
 
 class Retained:
-    """All retained messages, as a tree of topic levels."""
+    """All retained messages, as a tree of topic levels.
 
-    def __init__(self, deadlines: Deadlines) -> None:
+    ``on_expired`` is called with the topic of a message whose time was over.
+    """
+
+    def __init__(self, deadlines: Deadlines, on_expired: Callable[[str], None]) -> None:
         self._root = _Level(None, "")
         self._deadlines = deadlines
+        self._on_expired = on_expired
         self.count = 0
         self.payload_bytes = 0
 
@@ -48,17 +54,43 @@ class Retained:
 
     def remove(self, topic: str) -> bool:
         """Forget a topic's retained message [MQTT-3.3.1-6]: whether there was one."""
-        level = self._root
-        for name in topic.split("/"):
-            child = level.children.get(name)
-            if child is None:
-                return False
-            level = child
-        if level.message is None:
+        level = self._find(topic)
+        if level is None or level.message is None:
             return False
         self._forget(level)
         self._prune(level)
         return True
+
+    def expire(self, topic: str) -> None:
+        """Forget a topic's retained message, whose time is over."""
+        if self.remove(topic):
+            self._on_expired(topic)
+
+    def has_room(self, message: Message, max_messages: int, max_bytes: int) -> bool:
+        """Whether a message can be retained within these limits; one in place of another may be as large as that."""
+        size = len(message.payload)
+        if self.count < max_messages and self.payload_bytes + size <= max_bytes:
+            return True
+        level = self._find(message.topic)
+        former = None if level is None else level.message
+        if former is None:
+            return False
+        return size <= len(former.payload) or self.payload_bytes - len(former.payload) + size <= max_bytes
+
+    def all(self) -> list[Message]:
+        """Every retained message."""
+        levels: list[_Level] = []
+        _gather(self._root, levels, with_dollar=True)
+        return [level.message for level in levels if level.message is not None]
+
+    def _find(self, topic: str) -> _Level | None:
+        level = self._root
+        for name in topic.split("/"):
+            child = level.children.get(name)
+            if child is None:
+                return None
+            level = child
+        return level
 
     def _prune(self, level: _Level) -> None:
         """Take away the levels that no topic needs any more."""

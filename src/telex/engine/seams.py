@@ -1,11 +1,16 @@
 """The small interfaces that others implement for the engine."""
 
+from typing import Final
+
 from mypy_extensions import mypyc_attr
 
 from telex.engine.deadlines import Timed
 from telex.engine.permissions import EVERYTHING, Permissions
-from telex.engine.records import Record
+from telex.engine.records import Done, Queued, Record, Sent
 from telex.wire.packets import Connect
+
+_BEHIND_RECORDS: Final = 50_000
+_BEHIND_BYTES: Final = 16 * 1024 * 1024
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -19,9 +24,83 @@ class Journal:
     def __init__(self) -> None:
         self.appended = 0  # the position of the last record
         self.committed = 0  # all records up to this position are safe
+        self.is_failing = False  # nothing can be written now, so that nothing may be promised
+        self.gives_back = False  # ``fetch`` works, so that messages need not wait in memory
 
     def append(self, record: Record) -> None:
         """Take in a record."""
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether so much waits to be written that those who bring more should wait."""
+        return False
+
+    def commit(self) -> None:
+        """A turn is over: what was appended in it belongs together, and can be written."""
+
+    def fetch(self, client_id: str, session: int, after: int) -> None:
+        """Ask for the first messages that wait for a session behind the one with number ``after``.
+
+        They are those that were ``Queued`` before this call and neither ``Sent`` nor ``Done``. The
+        answer goes to ``Engine.fetched``, later.
+        """
+        raise NotImplementedError
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class GatheringJournal(Journal):
+    """Gathers the records of a turn, for whoever writes them.
+
+    Args:
+        is_relaxed: what is appended counts as safe at once, although it is not.
+    """
+
+    def __init__(self, *, is_relaxed: bool = False) -> None:
+        super().__init__()
+        self.is_relaxed = is_relaxed
+        self.gathered: list[Record] = []
+        self.gathered_bytes = 0  # of the payloads of messages among them, about
+        self._first_number = 0  # of the first message that was queued since; 0: none
+        self._fleeting = 0  # messages that were queued and sent since, at QoS 1, and may be acknowledged soon
+
+    def append(self, record: Record) -> None:
+        """Take in a record."""
+        self.gathered.append(record)
+        self.appended += 1
+        if self.is_relaxed:
+            self.committed = self.appended
+        if isinstance(record, Queued):
+            self.gathered_bytes += len(record.message.payload)
+            if self._first_number == 0:
+                self._first_number = record.number
+        elif isinstance(record, Sent):
+            if record.qos == 1 and 0 < self._first_number <= record.number:
+                self._fleeting += 1
+        elif isinstance(record, Done) and 0 < self._first_number <= record.number:
+            self._fleeting -= 1
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether so much waits to be written that those who bring more should wait."""
+        return len(self.gathered) > _BEHIND_RECORDS or self.gathered_bytes > _BEHIND_BYTES
+
+    def take_gathered(self) -> list[Record]:
+        """What has gathered; from now on something else gathers."""
+        gathered = self.gathered
+        self.gathered = []
+        self.gathered_bytes = 0
+        self._first_number = 0
+        self._fleeting = 0
+        return gathered
+
+    @property
+    def may_vanish(self) -> bool:
+        """Whether some of it would be nothing to write if it were written a little later.
+
+        A QoS 1 message leaves for a client that is there before it is stored, and the
+        client's PUBACK is often faster than a disk.
+        """
+        return self._fleeting > 0
 
 
 class Client(Timed):
@@ -109,5 +188,5 @@ class Observer:
     def unsubscribed(self, client_id: str, topic_filter: str) -> None:
         """A client dropped a subscription."""
 
-    def dropping(self, client_id: str, reason: str) -> None:
-        """The first message of a row that a client will not get."""
+    def dropping(self, client_id: str, topic: str, reason: str) -> None:
+        """The first message of a row that a client will not get, or that is not retained for anybody."""

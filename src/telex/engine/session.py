@@ -1,11 +1,9 @@
 """A session: what a client id remembers, connected or not (section 4.1).
 
-Knows its subscriptions and the messages on their way to its client. Knows no
-other session; ``engine.py`` knows them all.
+Knows its subscriptions and the messages in flight to its client; what has to
+wait is in its ``queue``. Knows no other session; ``engine.py`` knows them all.
 """
 
-import math
-from collections import deque
 from collections.abc import Callable
 from typing import Final
 
@@ -14,38 +12,25 @@ from telex.codes import MQTT_5, NEVER_EXPIRES, PropertyId
 from telex.engine import records
 from telex.engine.deadlines import Timed
 from telex.engine.message import PUBLISH_FIRST, Message
-from telex.engine.options import Options
 from telex.engine.outbox import Outbox
 from telex.engine.permissions import EVERYTHING, Permissions
-from telex.engine.seams import Client, Journal, Observer
-from telex.engine.stats import Stats
-from telex.flow import Delivery, Receiver, Sender
+from telex.engine.queue import Outgoing, Queue
+from telex.engine.seams import Client
+from telex.engine.surroundings import Surroundings
+from telex.flow import Receiver, Sender
 from telex.wire.data import ONE_BYTE, encode_variable
 from telex.wire.encode import PUBREL_FIRST, encode_acknowledgement
 from telex.wire.packets import Will
 
 _DUP: Final = 0x08
 _NO_LIMIT: Final = 1 << 60
-_NEVER: Final = math.inf
+# Why a client does not get a message.
+_NOT_TAKEN: Final = "it reads too slowly, or the message is too large for it"
+_TOO_LARGE: Final = "the message is too large for it"
+_QUEUE_FULL: Final = "as much waits for it as max_queued_messages and max_queued_bytes allow"
+_MEMORY_FULL: Final = "as much waits for all clients as max_queue_memory allows"
+
 _IDENTIFIER_PROPERTY: Final = ONE_BYTE[PropertyId.SUBSCRIPTION_IDENTIFIER.value]
-
-
-class Surroundings:
-    """What every session of one engine shares."""
-
-    def __init__(
-        self,
-        options: Options,
-        stats: Stats,
-        journal: Journal,
-        observer: Observer,
-        on_due: "Callable[[Session, float], None]",
-    ) -> None:
-        self.options = options
-        self.stats = stats
-        self.journal = journal
-        self.observer = observer
-        self.on_due = on_due  # called when a session's will or its end has come
 
 
 class Subscription:
@@ -89,26 +74,21 @@ def merged(subscriptions: list[Subscription]) -> Subscription:
     )
 
 
-class Outgoing(Delivery):
-    """A message of QoS 1 or 2 on its way to the client of a session."""
-
-    def __init__(self, message: Message, qos: int, first: int, subscription: Subscription | None, extra: bytes) -> None:
-        super().__init__(qos)
-        self.message = message
-        self.first = first  # first byte of its PUBLISH, without DUP
-        self.extra = extra  # encoded properties that are the subscription's own
-        self.shared = subscription  # the Shared Subscription that it came by, or None
-        self.number = 0  # among the messages of a kept session, for its records
-
-
 class Session(Timed):
-    """What is remembered for a client id. ``outbox`` is None while its client is away."""
+    """What is remembered for a client id. ``outbox`` is None while its client is away.
 
-    def __init__(self, client_id: str, surroundings: Surroundings) -> None:
+    ``on_due`` is called when its will or its end has come.
+    """
+
+    def __init__(self, client_id: str, surroundings: Surroundings, on_due: "Callable[[Session, float], None]") -> None:
         super().__init__()
         self.client_id = client_id
+        self.number = 0  # in the records; 0: it was never kept, and makes none
+        self.kept_at = 0  # the journal's position when its first record was written
+        self.promised_at = 0  # what the journal must have committed before CONNACK says that the session is there
         self.surroundings = surroundings
         self.journal = surroundings.journal
+        self._on_due = on_due
         self.expiry_interval = 0  # seconds that it outlives its connection; NEVER_EXPIRES: for ever
         self.permissions: Permissions = EVERYTHING  # of the client's last login
         self.client: Client | None = None
@@ -116,15 +96,15 @@ class Session(Timed):
         self.subscriptions: dict[str, Subscription] = {}  # by filter as the client wrote it
         self.sender: Sender[Outgoing] = Sender()
         self.receiver = Receiver()
-        self.waiting: deque[Outgoing] | None = None  # what cannot be sent now, in order; None: nothing
+        self.queue = Queue(client_id, surroundings)  # what cannot be sent now
         self.ends_at = 0.0  # when its time is over; 0: while it is connected, or never
         self.will: Will | None = None
+        self.is_will_recorded = False
         self.will_delay = 0  # seconds between the loss of the connection and the will
         self.will_at = 0.0  # when the will falls due; 0: not yet
-        self._repeats = 0  # how many of those that wait are in flight since an earlier connection
-        self._first_expiry = _NEVER  # no message that waits expires before
-        self._numbered = 0
-        self._is_dropping = False
+        self.dropped = 0  # messages that its client should have got and did not
+        self._is_passing_over = False  # a row of messages of QoS 0 is being dropped
+        self._is_dropping = False  # a row of others
 
     @property
     def is_kept(self) -> bool:
@@ -146,7 +126,9 @@ class Session(Timed):
         if qos == 0:
             self._deliver_at_once(message, first, subscription, now)
         else:
-            self._deliver_safely(message, first, subscription, self.surroundings.options.max_queued_messages, now)
+            options = self.surroundings.options
+            room, most = options.max_queued_messages, options.max_queued_bytes
+            self._deliver_safely(message, first, subscription, now, room=room, most=most)
 
     def deliver_retained(self, message: Message, subscription: Subscription, count: int, now: float) -> None:
         """Send one of ``count`` retained messages for a new subscription; RETAIN is set (v3 [MQTT-3.3.1-8]).
@@ -160,106 +142,116 @@ class Session(Timed):
             self._deliver_at_once(message, first, subscription, now)
         else:
             room = self.surroundings.options.max_queued_messages + count
-            self._deliver_safely(message, first, subscription, room, now)
+            self._deliver_safely(message, first, subscription, now, room=room, most=_NO_LIMIT)
 
     def _deliver_at_once(self, message: Message, first: int, subscription: Subscription, now: float) -> None:
         """QoS 0: now or never, and never with DUP [MQTT-4.3.1-1]."""
         outbox = self.outbox
         if outbox is None:
             return
-        if outbox.publish(message, first, subscription.extra, now):
-            self._is_dropping = False
+        after = message.after
+        if after > 0 and after <= self.journal.committed:
+            after = 0
+        if outbox.publish(message, first, subscription.extra, now, after):
+            self._is_passing_over = False
         else:
-            self._dropped("it reads too slowly, or the message is too large for it")
+            self._count_dropped()
+            if not self._is_passing_over:
+                self._is_passing_over = True
+                self.surroundings.observer.dropping(self.client_id, message.topic, _NOT_TAKEN)
 
-    def _deliver_safely(self, message: Message, first: int, subscription: Subscription, room: int, now: float) -> None:
-        """QoS 1 and 2: now, or as one of ``room`` that wait."""
-        outgoing = Outgoing(
-            message,
-            first >> 1 & 3,
-            first,
-            subscription if subscription.is_shared else None,
-            subscription.extra,
-        )
-        waiting = self.waiting
-        if self.outbox is not None and waiting is None and self.sender.can_send:
-            if self.expiry_interval > 0:
-                self._queued(outgoing)
+    def _deliver_safely(
+        self, message: Message, first: int, subscription: Subscription, now: float, *, room: int, most: int
+    ) -> None:
+        """QoS 1 and 2: now, or as one of ``room`` that wait, with payloads of ``most`` bytes together."""
+        outbox = self.outbox
+        queue = self.queue
+        if outbox is not None and queue.is_empty and self.sender.can_send and outbox.has_room:
+            outgoing = self._queued(message, first, subscription)
+            queue.keep(outgoing)
             self._send(outgoing, now)
-        elif self._has_room(room, now):
-            self._queued(outgoing)
-            self._wait(outgoing)
+            return
+        has_room = queue.has_room(message, now, room=room, most=most)
+        if not has_room and self.surroundings.options.queue_drops == "newest":
+            self._dropped(message, _QUEUE_FULL)
+            return
+        if queue.fits_into_memory(message):
+            outgoing = self._queued(message, first, subscription)
+            queue.keep(outgoing)
+            queue.append(outgoing)
+        elif self.number and self.journal.gives_back:
+            queue.leave_in_store(self._queued(message, first, subscription))
+        else:
+            self._dropped(message, _MEMORY_FULL)
+            return
+        if has_room:
             self._is_dropping = False
         else:
-            self._dropped(f"{room:,} messages wait for it already")
+            self._drop_oldest(room=room, most=most)
 
-    def _has_room(self, room: int, now: float) -> bool:
-        """Whether fewer than ``room`` messages wait; those that have expired make room [MQTT-3.3.2-5]."""
-        waiting = self.waiting
-        if waiting is None or len(waiting) - self._repeats < room:
-            return True
-        if now < self._first_expiry:
-            return False
-        self.waiting = None
-        self._first_expiry = _NEVER
-        left = 0
-        for outgoing in waiting:
-            if outgoing.packet_id == 0 and outgoing.message.is_expired(now):
-                self._done(outgoing)
-            else:
-                self._wait(outgoing)
-                left += 1
-        return left - self._repeats < room
+    def _drop_oldest(self, *, room: int, most: int) -> None:
+        for message in self.queue.drop_oldest(room=room, most=most):
+            self._dropped(message, _QUEUE_FULL)
 
-    def _wait(self, outgoing: Outgoing) -> None:
-        if self.waiting is None:
-            self.waiting = deque()
-        self.waiting.append(outgoing)
-        expires_at = outgoing.message.expires_at
-        if expires_at is not None and expires_at < self._first_expiry:
-            self._first_expiry = expires_at
+    def restored(self, outgoing: Outgoing) -> None:
+        """A message that was recorded before the process ended is on its way again."""
+        self.queue.keep(outgoing)
+        if outgoing.packet_id == 0:
+            self.queue.append(outgoing)
+
+    def fetched(self, found: list[records.Queued], now: float) -> None:
+        """The store has given the next messages that wait there; none: there are none."""
+        self.queue.fetched(found)
+        options = self.surroundings.options
+        if options.queue_drops == "oldest":
+            self._drop_oldest(room=options.max_queued_messages, most=options.max_queued_bytes)
+        self.send_waiting(now)
+
+    # On the way
 
     def _send(self, outgoing: Outgoing, now: float) -> None:
         outbox = self.outbox
         assert outbox is not None  # callers send only while there is a client
-        encoding = outbox.encoding(outgoing.message, outgoing.first, outgoing.extra, now)
+        message = outgoing.message
+        journal = self.journal
+        must_be_stored = outgoing.number > 0 and outgoing.qos == 2
+        may_leave = not must_be_stored and message.after <= journal.committed and not outbox.is_holding
+        encoding = outbox.encoding(message, outgoing.first, outgoing.extra, now, gives_alias=may_leave)
         if encoding is None:
             # As if it had been sent and acknowledged [MQTT-3.1.2-25].
-            self._done(outgoing)
-            self._dropped("the message is too large for it")
+            self.queue.done(outgoing)
+            self._dropped(message, _TOO_LARGE)
             return
         self.sender.send(outgoing)  # its first byte is without DUP [MQTT-4.3.2-2] [MQTT-4.3.3-2]
-        outbox.publish_numbered(outgoing.message, encoding, outgoing.packet_id)
+        after = message.after
         if outgoing.number:
-            self.journal.append(records.Sent(self.client_id, outgoing.number, outgoing.packet_id))
-            if outgoing.qos == 2:
+            journal.append(records.Sent(outgoing.number, outgoing.packet_id, outgoing.qos))
+            if must_be_stored:
                 # After a crash the id must still mean this message: the client would take another for a repeat.
-                outbox.after = self.journal.appended
+                after = journal.appended
+        outbox.publish_numbered(message, encoding, outgoing.packet_id, outbox.in_order(after, journal.committed))
 
     def send_waiting(self, now: float) -> None:
         """Send of what waits as much as the client takes now, in order [MQTT-4.6.0-5] [MQTT-4.6.0-6]."""
-        waiting = self.waiting
-        if waiting is None or self.outbox is None:
+        outbox = self.outbox
+        if outbox is None:
             return
+        queue = self.queue
         sender = self.sender
-        while waiting:
-            outgoing = waiting[0]
+        outgoing = queue.first()
+        while outgoing is not None and outbox.has_room:
             if outgoing.packet_id > 0:  # in flight since an earlier connection, never to expire [MQTT-4.3.3-7]
                 if not outgoing.is_released and not sender.can_send_again:
-                    return
-                waiting.popleft()
-                self._repeats -= 1
-                self._send_again(outgoing, now)
+                    break
+                self._send_again(queue.take(), now)
             elif outgoing.message.is_expired(now):  # [MQTT-3.3.2-5]
-                waiting.popleft()
-                self._done(outgoing)
+                queue.done(queue.take())
             elif sender.can_send:
-                waiting.popleft()
-                self._send(outgoing, now)
+                self._send(queue.take(), now)
             else:
-                return
-        self.waiting = None
-        self._first_expiry = _NEVER
+                break
+            outgoing = queue.first()
+        queue.fetch_if_short()
 
     def _send_again(self, outgoing: Outgoing, now: float) -> None:
         """Repeat what the client has not acknowledged, under its old id [MQTT-4.4.0-1]."""
@@ -267,17 +259,28 @@ class Session(Timed):
         assert outbox is not None  # send_waiting made sure
         if self.sender.in_flight.get(outgoing.packet_id) is not outgoing:
             return  # acknowledged after all, while it waited for its turn
+        # What the earlier connection could not say any more may still wait for the journal.
+        journal = self.journal
+        after = journal.appended if outgoing.number and outgoing.qos == 2 else outgoing.message.after
+        after = outbox.in_order(after, journal.committed)
         if outgoing.is_released:
-            outbox.append(encode_acknowledgement(PUBREL_FIRST, outgoing.packet_id))
+            outbox.append(encode_acknowledgement(PUBREL_FIRST, outgoing.packet_id), after)
             return
-        encoding = outbox.encoding(outgoing.message, outgoing.first | _DUP, outgoing.extra, now)
+        encoding = outbox.encoding(outgoing.message, outgoing.first | _DUP, outgoing.extra, now, gives_alias=False)
         if encoding is not None:
             self.sender.send_again(outgoing)  # [MQTT-3.3.1-1]
-            outbox.publish_numbered(outgoing.message, encoding, outgoing.packet_id)
-        else:  # this time the client takes smaller packets only
+            outbox.publish_numbered(outgoing.message, encoding, outgoing.packet_id, after)
+            return
+        # This time the client takes smaller packets only.
+        self._dropped(outgoing.message, _TOO_LARGE)
+        if outgoing.qos == 2:
+            # It may own the message, and would take another one with this id for a repeat: it must let go first.
+            self._release(outgoing)
+            after = outbox.in_order(journal.appended, journal.committed)
+            outbox.append(encode_acknowledgement(PUBREL_FIRST, outgoing.packet_id), after)
+        else:
             del self.sender.in_flight[outgoing.packet_id]
-            self._done(outgoing)
-            self._dropped("the message is too large for it")
+            self.queue.done(outgoing)
 
     def on_puback(self, packet_id: int, now: float) -> None:
         """The client owns a QoS 1 message, or refused it; then it goes to nobody else [MQTT-4.8.2-6].
@@ -286,45 +289,50 @@ class Session(Timed):
         """
         outgoing = self.sender.on_puback(packet_id)
         if outgoing is not None:
-            self._done(outgoing)
-            if self.waiting is not None:
+            self.queue.done(outgoing)
+            if not self.queue.is_empty:
                 self.send_waiting(now)
 
     def on_pubrec(self, packet_id: int, reason_code: int, now: float) -> bool:
         """The client owns a QoS 2 message, or refused it [MQTT-4.8.2-6]: whether the id was known."""
-        known = self.sender.in_flight.get(packet_id)
-        is_repeat = known is not None and known.is_released
-        outgoing = self.sender.on_pubrec(packet_id, reason_code)
-        if outgoing is None:
+        outgoing = self.sender.in_flight.get(packet_id)
+        if outgoing is None or outgoing.qos != 2:
             return False
-        if outgoing.is_released:
-            if outgoing.number and not is_repeat:
-                self.journal.append(records.Released(self.client_id, packet_id))
-        else:
-            self._done(outgoing)
+        if reason_code < 0x80:
+            self._release(outgoing)
+        elif not outgoing.is_released:  # what it accepted before it cannot refuse
+            self.sender.on_pubrec(packet_id, reason_code)
+            self.queue.done(outgoing)
             self.send_waiting(now)
         return True
+
+    def _release(self, outgoing: Outgoing) -> None:
+        """Only the packet id of a QoS 2 message is still in use, until PUBCOMP."""
+        is_first = not outgoing.is_released
+        self.sender.on_pubrec(outgoing.packet_id, 0)
+        if outgoing.number and is_first:
+            self.journal.append(records.Released(outgoing.number, outgoing.packet_id))
 
     def on_pubcomp(self, packet_id: int, now: float) -> None:
         """The exchange of a QoS 2 message is over. An id that nobody waits for is ignored."""
         outgoing = self.sender.on_pubcomp(packet_id)
         if outgoing is not None:
-            self._done(outgoing)
-            if self.waiting is not None:
+            self.queue.done(outgoing)
+            if not self.queue.is_empty:
                 self.send_waiting(now)
 
     def own(self, packet_id: int) -> bool:
         """Take in a QoS 2 PUBLISH from the client: whether it comes for the first time."""
         first_time = self.receiver.accept(packet_id)
-        if first_time and self.expiry_interval > 0:
-            self.journal.append(records.Owned(self.client_id, packet_id))
+        if first_time and self.number:
+            self.journal.append(records.Owned(self.number, packet_id))
         return first_time
 
     def disown(self, packet_id: int) -> bool:
         """Take in a PUBREL from the client: whether the id was owned."""
         was_owned = self.receiver.release(packet_id)
-        if was_owned and self.expiry_interval > 0:
-            self.journal.append(records.Disowned(self.client_id, packet_id))
+        if was_owned and self.number:
+            self.journal.append(records.Disowned(self.number, packet_id))
         return was_owned
 
     def opened(self, client: Client, outbox: Outbox, receive_maximum: int) -> None:
@@ -335,21 +343,18 @@ class Session(Timed):
         allowed = self.surroundings.options.receive_maximum if outbox.version == MQTT_5 else _NO_LIMIT
         self.receiver.resume(allowed)
         outbox.receiver = self.receiver
-        again = self.sender.resume(receive_maximum)
-        self._repeats = len(again)
-        if self.waiting is not None:
-            again.extend(outgoing for outgoing in self.waiting if outgoing.packet_id == 0)
-        self.waiting = again if again else None
+        self.queue.begin_again(self.sender.resume(receive_maximum))
 
     def closed(self) -> None:
         """The connection of the client is over."""
         self.client = None
         self.outbox = None
+        self._is_passing_over = False
         self._is_dropping = False
 
     def on_due(self, now: float) -> None:
         """Its will or its end has come."""
-        self.surroundings.on_due(self, now)
+        self._on_due(self, now)
 
     def expires_at(self, now: float) -> float:
         """When the session ends if its client left now and does not come back; 0: never."""
@@ -361,40 +366,42 @@ class Session(Timed):
         Not a QoS 2 message in flight: nobody knows whether this client took it [MQTT-4.8.2-4].
         """
         outgoings = [each for each in self.sender.in_flight.values() if each.qos == 1]
-        if self.waiting is not None:
-            outgoings.extend(each for each in self.waiting if each.packet_id == 0)
-        return [each for each in outgoings if each.shared is not None]
+        outgoings.extend(each for each in self.queue.waiting or () if each.packet_id == 0)
+        return [each for each in outgoings if each.shared]
 
-    def forget_records(self) -> None:
-        """The session is not kept any more: nothing of it is recorded from now on."""
+    def forget(self) -> None:
+        """The session is over: what was on its way takes no memory any more, and makes no records."""
+        self.number = 0
         for outgoing in self.sender.in_flight.values():
             outgoing.number = 0
-        if self.waiting is not None:
-            for outgoing in self.waiting:
-                outgoing.number = 0
+            self.queue.done(outgoing)
+        self.sender.in_flight = {}
+        self.queue.forget()
 
     @property
     def message_count(self) -> int:
         """Messages that wait or are in flight."""
-        count = len(self.sender.in_flight)
-        if self.waiting is not None:
-            count += sum(1 for each in self.waiting if each.packet_id == 0)
-        return count
+        return len(self.sender.in_flight) + self.queue.length
 
-    def _queued(self, outgoing: Outgoing) -> None:
-        if self.expiry_interval > 0:
-            self._numbered += 1
-            outgoing.number = self._numbered
+    def _queued(self, message: Message, first: int, subscription: Subscription) -> Outgoing:
+        """A message begins its way: write that down, if the session is a kept one."""
+        shared = subscription.topic_filter if subscription.is_shared else ""
+        outgoing = Outgoing(message, first, subscription.extra, shared)
+        if self.number:
+            surroundings = self.surroundings
+            surroundings.last_message += 1
+            number = outgoing.number = surroundings.last_message
             self.journal.append(
-                records.Queued(self.client_id, outgoing.number, outgoing.message, outgoing.first, outgoing.extra)
+                records.Queued(number, self.number, outgoing.message, outgoing.first, outgoing.extra, outgoing.shared)
             )
+        return outgoing
 
-    def _done(self, outgoing: Outgoing) -> None:
-        if outgoing.number:
-            self.journal.append(records.Done(self.client_id, outgoing.number))
-
-    def _dropped(self, reason: str) -> None:
+    def _count_dropped(self) -> None:
+        self.dropped += 1
         self.surroundings.stats.publish_dropped += 1
+
+    def _dropped(self, message: Message, reason: str) -> None:
+        self._count_dropped()
         if not self._is_dropping:
             self._is_dropping = True
-            self.surroundings.observer.dropping(self.client_id, reason)
+            self.surroundings.observer.dropping(self.client_id, message.topic, reason)

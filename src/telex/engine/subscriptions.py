@@ -118,9 +118,9 @@ class Subscriptions:
         if not subscribers.sessions and not subscribers.groups:
             self._prune(topic_filter)
 
-    def group_of(self, subscription: Subscription) -> SharedGroup | None:
-        """The group of a Shared Subscription, while it has members."""
-        group_name, topic_filter = topics.split_shared(subscription.topic_filter)
+    def group_of(self, shared: str) -> SharedGroup | None:
+        """The group of a Shared Subscription, given with its ``$share`` and name, while it has members."""
+        group_name, topic_filter = topics.split_shared(shared)
         subscribers = self._find(topic_filter)
         return None if subscribers is None else subscribers.groups.get(group_name)
 

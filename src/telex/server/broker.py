@@ -6,6 +6,8 @@ Knows sockets and time. What a packet means is the engine's business.
 import asyncio
 import logging
 import uuid
+from contextlib import suppress
+from pathlib import Path
 from time import monotonic, time
 from types import TracebackType
 from typing import Final, Self
@@ -15,9 +17,11 @@ from telex.codes import ReasonCode
 from telex.engine.connection import Connection
 from telex.engine.engine import Engine
 from telex.engine.options import Options
-from telex.engine.outbox import Outbox
+from telex.engine.records import Queued
+from telex.engine.restore import Restoration
 from telex.engine.seams import Gate, Journal
 from telex.server.log import LogObserver
+from telex.server.stores.sqlite import SqliteJournal
 from telex.server.sys_topics import SysTopics
 from telex.streams.stream import Stream
 from telex.streams.tcp import TcpStream, shown_address
@@ -42,10 +46,16 @@ class Broker:
         options: limits.
         sys_interval: seconds between two updates of ``$SYS``; 0 for no ``$SYS``.
         gate: who may come in (``telex.engine.seams.Gate``); everybody, by default.
-        journal: where goes what must outlive the process (``telex.engine.seams.Journal``); nowhere, by default.
+        data: the directory that keeps what must outlive the process: kept sessions and their messages,
+            retained messages, wills. None: it is kept in memory, and ends with the process.
+        durability: what an acknowledgement means: ``strict``, that it is on disk; ``relaxed``, that it
+            will be within a second (docs/durability.md).
+        journal: another place for what must outlive the process (``telex.engine.seams.Journal``), in place of ``data``.
 
     Raises:
+        ValueError: there is no such durability.
         OSError: from ``start``, if the address cannot be listened on.
+        StoreError: from ``start``, if the directory cannot be used.
     """
 
     def __init__(
@@ -56,28 +66,41 @@ class Broker:
         options: Options | None = None,
         sys_interval: int = 10,
         gate: Gate | None = None,
+        data: str | Path | None = None,
+        durability: str = "strict",
         journal: Journal | None = None,
     ) -> None:
         self.host = host
         self.port = port
         self._clock = Clock()
         self._sys_interval = sys_interval
-        self.engine = Engine(
-            options or Options(),
-            lambda: f"auto-{uuid.uuid4()}",
-            journal=journal or Journal(),
-            gate=gate or Gate(),
-            observer=LogObserver(),
-            on_ready=self.flush_soon,
-        )
-        self._sys_topics = SysTopics(self.engine, f"telex version {version.__version__}", self._clock.now())
+        self._options = options or Options()
+        self._gate = gate or Gate()
+        self.data = None if data is None else Path(data)
+        self._durability = durability
+        self._store: SqliteJournal | None = None
+        if self.data is not None:
+            self._store = SqliteJournal(self.data, durability=durability)
+        self._begin(self._store or journal or Journal())
         self._server: asyncio.Server | None = None
         self._tick_timer: asyncio.TimerHandle | None = None
         self._handlers: set[ClientHandler] = set()
         self._all_gone = asyncio.Event()
         self._is_stopping = False
         self._flush_is_due = False
-        self._uncommitted: list[Outbox] = []  # that wait for the journal
+        self._held_up: list[ClientHandler] = []  # whose clients wait for the journal before they may bring more
+
+    def _begin(self, journal: Journal) -> None:
+        """With an engine that knows nothing yet."""
+        self.engine = Engine(
+            self._options,
+            lambda: f"auto-{uuid.uuid4()}",
+            journal=journal,
+            gate=self._gate,
+            observer=LogObserver(),
+            on_ready=self.flush_soon,
+        )
+        self._sys_topics = SysTopics(self.engine, f"telex version {version.__version__}", self._clock.now())
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -93,7 +116,16 @@ class Broker:
         loop = asyncio.get_running_loop()
         self._loop = loop
         self._is_stopping = False
-        self._server = await loop.create_server(lambda: TcpStream(self.opened), self.host, self.port, backlog=_BACKLOG)
+        store = self._store
+        if store is not None:
+            self._restore(store)
+        try:
+            self._server = await loop.create_server(
+                lambda: TcpStream(self.opened), self.host, self.port, backlog=_BACKLOG
+            )
+        except BaseException:
+            self._close_store()
+            raise
         self.port = self._server.sockets[0].getsockname()[1]
         if self._sys_interval:
             now = self._clock.now()
@@ -102,9 +134,12 @@ class Broker:
         self._schedule_tick()
 
     async def stop(self) -> None:
-        """Tell every client that we go, and end; after five seconds at the latest."""
+        """Tell every client that we go, and end; after some five seconds at the latest."""
         if self._server is None:
             return
+        if self._store is not None:
+            with suppress(TimeoutError):  # who waits for an acknowledgement gets it
+                await asyncio.wait_for(self._store.settled(), _STOP_SECONDS)
         server, self._server = self._server, None
         self._is_stopping = True
         server.close()
@@ -123,6 +158,7 @@ class Broker:
                     handler.stream.abort()
                 await self._all_gone.wait()
         await server.wait_closed()
+        self._close_store()
 
     @property
     def addresses(self) -> list[str]:
@@ -134,32 +170,91 @@ class Broker:
     # A turn of the loop
 
     def flush_soon(self) -> None:
-        """Empty the outboxes at the end of this turn of the loop: all answers of a turn leave in one write."""
-        if not self._flush_is_due and self.engine.ready:
+        """Do at the end of this turn of the loop what is done once a turn: one commit, one write for each client."""
+        if not self._flush_is_due:
             self._flush_is_due = True
             self._loop.call_soon(self.flush)
 
     def flush(self) -> None:
-        """Write what waits in the outboxes, each in one piece, if what it promises is committed."""
+        """Commit what the turn brought, and write what may leave from the outboxes, each in one piece."""
         self._flush_is_due = False
-        committed = self.engine.journal.committed
+        self.engine.journal.commit()
         for outbox in self.engine.take_ready():
-            if outbox.after > committed:
-                self._uncommitted.append(outbox)
-            else:
-                handler = outbox.stream
-                assert isinstance(handler, ClientHandler)  # we gave it to the outbox
-                try:
-                    handler.flush()
-                except Exception:
-                    logger.exception("a fault of ours ended the connection of %s", handler.stream.address)
-                    handler.stream.abort()  # one connection's fault costs no other its bytes
+            handler = outbox.stream
+            assert isinstance(handler, ClientHandler)  # we gave it to the outbox
+            try:
+                handler.flush()
+            except Exception:
+                logger.exception("a fault of ours ended the connection of %s", handler.stream.address)
+                handler.stream.abort()  # one connection's fault costs no other its bytes
+
+    # The journal
+
+    def _restore(self, store: SqliteJournal) -> None:
+        """Begin where the last process ended."""
+        store.open()
+        try:
+            restoration = Restoration(self.engine)
+            for record in store.load():
+                restoration.apply(record)
+            restoration.finish(self._clock.now())
+        except Exception as error:  # what SQLite's own check does not see shows in many ways
+            logger.debug("why the store is damaged", exc_info=True)
+            store.put_aside(repr(error))
+            store.take_gathered()
+            self._begin(store)
+        store.start(self.on_committed, self._on_fetched, self._on_failing, self._on_recovered)
+        if self.engine.sessions or self.engine.retained.count:
+            logger.info(
+                "restored sessions=%d retained=%d store=%s",
+                len(self.engine.sessions),
+                self.engine.retained.count,
+                store.path,
+            )
+
+    def _close_store(self) -> None:
+        """Write what is left; another start begins with what the store has then."""
+        if self._store is not None and self.data is not None:
+            self._store.close()
+            self._store = SqliteJournal(self.data, durability=self._durability)
+            self._begin(self._store)
 
     def on_committed(self) -> None:
-        """The journal has committed: what waited for it may leave."""
-        self.engine.ready.extend(self._uncommitted)
-        self._uncommitted.clear()
+        """The journal has come forward: what waited for it may leave, and who was held up may go on."""
+        self.engine.committed()
+        held_up = self._held_up
+        self._held_up = []
+        for handler in held_up:
+            handler.go_on()
         self.flush_soon()
+
+    def _on_fetched(self, client_id: str, session: int, found: list[Queued]) -> None:
+        self.engine.fetched(client_id, session, found, self._clock.now())
+
+    def _on_failing(self, reason: str) -> None:
+        logger.error(
+            "CANNOT STORE: %s: %s; QoS 1 and 2 are not acknowledged until it works again", self._store_path, reason
+        )
+        self._sys_topics.publish_state(self._clock.now())
+        for outbox in self.engine.holding[:]:
+            if outbox.is_closing:  # its client is to go, and nobody knows when it could be told anything
+                outbox.forget_held()
+                self.engine.ready.append(outbox)
+
+    def _on_recovered(self) -> None:
+        logger.warning("stores again: %s", self._store_path)
+        now = self._clock.now()
+        self._sys_topics.publish_state(now)
+        self.engine.recovered(now)
+
+    @property
+    def _store_path(self) -> Path:
+        assert self._store is not None  # it called us
+        return self._store.path
+
+    def hold_up(self, handler: "ClientHandler") -> None:
+        """Take no more from a client until the journal has come forward."""
+        self._held_up.append(handler)
 
     def _schedule_tick(self) -> None:
         now = self._clock.now()
@@ -214,10 +309,11 @@ class Clock:
 class ClientHandler:
     """Between one stream and the engine's connection."""
 
-    __slots__ = ("_broker", "_is_reading_paused", "_now", "connection", "stream")
+    __slots__ = ("_broker", "_is_reading_paused", "_journal", "_now", "connection", "stream")
 
     def __init__(self, broker: Broker, stream: Stream, clock: Clock) -> None:
         self._broker = broker
+        self._journal = broker.engine.journal
         self._now = clock.now
         self.stream = stream
         self.connection = Connection(broker.engine, self, stream.address, clock.now())
@@ -226,11 +322,21 @@ class ClientHandler:
     def received(self, data: bytes) -> None:
         """Bytes came from the client."""
         connection = self.connection
+        journal = self._journal
+        before = journal.appended
         connection.receive(data, self._now())
         if connection.is_waiting:  # for its login: what it sends meanwhile stays in the kernel
             self.stream.pause_reading()
             self._is_reading_paused = True
+        elif journal.appended > before and journal.is_behind:
+            self.stream.pause_reading()
+            self._broker.hold_up(self)
         self._broker.flush_soon()
+
+    def go_on(self) -> None:
+        """The journal has come forward: the client may bring more."""
+        if not self._is_reading_paused:
+            self.stream.resume_reading()
 
     def writable(self) -> None:
         """The client reads again: what gathered meanwhile can leave."""
@@ -242,9 +348,9 @@ class ClientHandler:
         if self._is_reading_paused and not self.connection.is_waiting:
             self._is_reading_paused = False
             self.stream.resume_reading()
-        if self.stream.is_writable and outbox.frames:
-            self.stream.write(outbox.take())
-        if outbox.is_closing:
+        if self.stream.is_writable and outbox.has_leaving:
+            self.stream.write(self.connection.take(self._now()))
+        if outbox.is_closing and not outbox.is_holding:
             self.stream.close()
 
     def lost(self, reason: str) -> None:

@@ -40,6 +40,6 @@ class LogObserver(Observer):
         """A client unsubscribed."""
         logger.debug("unsubscribed client=%r filter=%r", client_id, topic_filter)
 
-    def dropping(self, client_id: str, reason: str) -> None:
+    def dropping(self, client_id: str, topic: str, reason: str) -> None:
         """The first of a row of messages that a client will not get."""
-        logger.warning("dropping messages client=%r reason=%s", client_id, reason)
+        logger.warning("dropping messages client=%r topic=%r reason=%s", client_id, topic, reason)

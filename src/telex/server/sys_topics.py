@@ -37,7 +37,14 @@ class SysTopics:
         self._tell("uptime", f"{int(now - self._started_at)} seconds", now)
         for topic, value in self._numbers().items():
             self._tell(topic, str(value), now)
+        self.publish_state(now)
         self._publish_loads(now)
+
+    def publish_state(self, now: float) -> None:
+        """Publish whether what must outlive the process can be stored: ``ok``, ``failing``, or ``memory`` only."""
+        journal = self._engine.journal
+        state = "failing" if journal.is_failing else "ok" if journal.gives_back else "memory"
+        self._tell("store/state", state, now)
 
     def _tell(self, topic: str, value: str, now: float) -> None:
         if self._published.get(topic) == value:
