@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from telex.engine.options import Options
 from tests.processes import lines_until, run, running, telex, telex_command
 
 ROOT = Path(__file__).parents[1]
@@ -72,6 +73,17 @@ def test_every_option_of_the_readme_is_one_of_the_commands() -> None:
             if whose in ("both", command):
                 for flag in re.findall(r"`(-\w)`", flags):
                     assert re.search(rf"^  {flag}[ ,]", told, re.MULTILINE), f"telex {command} has no {flag}"
+
+
+def test_every_limit_is_told_with_its_default() -> None:
+    told = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", TEXTS["docs/limits.md"], re.MULTILINE))
+
+    def shown(value: object) -> str:
+        return str(value).lower() if isinstance(value, bool) else f"{value:,}" if isinstance(value, int) else str(value)
+
+    options = Options()
+    names = [name for name in dir(options) if not name.startswith("_")]
+    assert told == {name: shown(getattr(options, name)) or "(empty)" for name in names}
 
 
 def test_nothing_but_the_text_is_in_the_repository() -> None:

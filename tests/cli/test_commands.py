@@ -39,6 +39,7 @@ def test_a_bare_start_listens_on_this_machine_only_and_says_what_to_do_next() ->
             f"  listening on    mqtt://127.0.0.1:{port}\n"
             "  who may connect everybody on this machine, without a password; nobody from elsewhere\n"
             f"  open it up      telex serve --host 0.0.0.0 -p {port} --allow-anonymous\n"
+            "  data            in memory: it ends with the broker\n"
             f"  try it          telex sub -p {port} -t '#' -v\n"
             f"                  telex pub -p {port} -t home/temp/room1 -m 21.5\n"
             "  stop            Ctrl-C\n"
@@ -61,7 +62,7 @@ def test_a_signal_ends_the_broker_with_exit_code_0(number: signal.Signals) -> No
 
 
 def test_who_comes_and_goes_is_logged() -> None:
-    with running(*telex_command("serve", "-p", "0", "-v")) as serve:
+    with running(*telex_command("serve", "-p", "0", "-v", "--memory")) as serve:
         found = re.search(r"mqtt://\S+:(\d+)", lines_until(serve, "stop  "))
         assert found is not None
         assert telex_run("pub", "-p", found[1], "-t", "a", "-m", "x", "-i", "me")[0] == 0
@@ -86,15 +87,15 @@ def test_who_comes_and_goes_is_logged() -> None:
     ],
 )
 def test_serve_says_in_one_line_why_it_does_not_start(arguments: list[str], said: str) -> None:
-    code, out, err = telex_run("serve", *arguments)
+    code, out, err = telex_run("serve", "--memory", *arguments)
     assert (code, out) == (1, "")
     assert said in err
     assert err.count("\n") == 1
 
 
 def test_a_port_in_use_is_one_line(broker: Server) -> None:
-    for command in ("serve", "demo"):
-        code, _, err = telex_run(command, "-p", str(broker.port))
+    for command in (["serve", "--memory"], ["demo"]):
+        code, _, err = telex_run(*command, "-p", str(broker.port))
         assert code == 1
         assert err == (
             f"telex: port {broker.port} on 127.0.0.1 is in use: another broker runs there; "
@@ -194,7 +195,7 @@ def test_sub_comes_back_when_the_broker_does() -> None:
             lines_until(sub, "go")
             server.process.terminate()
             server.process.wait(10)
-            with running(*telex_command("serve", "-p", port, "-q")) as again:
+            with running(*telex_command("serve", "-p", port, "-q", "--memory")) as again:
                 lines_until(again, "stop  ")
                 assert telex_run("pub", "-p", port, "-t", "a", "-m", "back", "-r")[0] == 0
                 lines_until(sub, "back")

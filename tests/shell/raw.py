@@ -1,6 +1,7 @@
 """A client that sends and reads packets over a real socket, and nothing by itself."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -21,6 +22,7 @@ class RawClient:
         self.writer = writer
         self.version = version
         self.decoder = Decoder(version=version)
+        self.connack = ConnAck()  # what the broker said to the CONNECT
 
     async def send(self, *packets: Packet) -> None:
         self.writer.write(b"".join(encode(packet, self.version) for packet in packets))
@@ -43,9 +45,17 @@ class RawClient:
 
 
 @asynccontextmanager
-async def open_socket(port: int, version: int = 5) -> AsyncIterator[RawClient]:
-    """A connection on which nothing was sent yet."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+async def open_socket(port: int, version: int = 5, *, receive_buffer: int = 0) -> AsyncIterator[RawClient]:
+    """A connection on which nothing was sent yet.
+
+    With a small ``receive_buffer``, in bytes, the broker soon notices that nobody reads.
+    """
+    connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    if receive_buffer:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    connection.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(connection, ("127.0.0.1", port))
+    reader, writer = await asyncio.open_connection(sock=connection)
     try:
         yield RawClient(reader, writer, version)
     finally:
@@ -55,12 +65,13 @@ async def open_socket(port: int, version: int = 5) -> AsyncIterator[RawClient]:
 
 
 @asynccontextmanager
-async def connected(port: int, connect: Connect | None = None) -> AsyncIterator[RawClient]:
+async def connected(port: int, connect: Connect | None = None, *, receive_buffer: int = 0) -> AsyncIterator[RawClient]:
     """A connection whose CONNECT was accepted."""
     packet = connect or Connect()
-    async with open_socket(port, packet.version) as client:
+    async with open_socket(port, packet.version, receive_buffer=receive_buffer) as client:
         await client.send(packet)
         connack = await client.receive()
         assert isinstance(connack, ConnAck)
         assert connack.reason_code == 0
+        client.connack = connack
         yield client

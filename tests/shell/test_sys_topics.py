@@ -16,7 +16,7 @@ NAMES = {
     *(f"clients/{name}" for name in ("total", "maximum", "expired")),
     *(f"clients/{name}" for name in ("connected", "active", "disconnected", "inactive")),
     *("messages/stored", "store/messages/count", "store/messages/bytes", "retained messages/count"),
-    *("subscriptions/count", "shared_subscriptions/count", "connections/socket/count"),
+    *("subscriptions/count", "shared_subscriptions/count", "connections/socket/count", "store/state"),
     *("messages/received", "messages/sent", "bytes/received", "bytes/sent"),
     *("publish/bytes/received", "publish/bytes/sent", "packet/out/count", "packet/out/bytes"),
     *(f"publish/messages/{name}" for name in ("dropped", "received", "sent")),
