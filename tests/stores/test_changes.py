@@ -8,6 +8,10 @@ from telex.server.stores.changes import PACKET_IDS, Changes
 from telex.wire.packets import Will
 
 SESSION = 7
+NAMES = (
+    *("queued", "sent", "released", "done", "owned", "disowned"),
+    *("sessions", "left", "ended", "subscriptions", "wills", "retained"),
+)
 
 
 def folded(*turns: list[records.Record]) -> Changes:
@@ -20,7 +24,9 @@ def folded(*turns: list[records.Record]) -> Changes:
 
 def content(changes: Changes) -> dict[str, object]:
     """What is there, without what is empty."""
-    return {name: value for name, value in vars(changes).items() if value}
+    found = {name: getattr(changes, name) for name in NAMES if getattr(changes, name)}
+    assert changes.is_empty == (not found)
+    return found
 
 
 def queued(number: int, message: Message | None = None) -> records.Queued:

@@ -186,7 +186,7 @@ async def test_what_comes_and_goes_in_a_turn_is_never_written(tmp_path: Path) ->
     async with at_work(tmp_path) as desk:
         await desk.writes(kept(1), queued(1, 1), records.Sent(1, 1), records.Done(1), queued(2, 1))
     assert rows(tmp_path, "SELECT number FROM queue") == [(2,)]
-    assert row_counts(tmp_path) == {"sessions": 1, "messages": 1, "queue": 1}
+    assert row_counts(tmp_path) == {"sessions": 1, "queue": 1}
 
 
 async def test_no_row_is_left_when_all_is_over(tmp_path: Path) -> None:
@@ -997,7 +997,7 @@ async def test_what_was_written_is_not_written_again_because_something_cannot_be
     assert not journal.is_failing
     assert journal.committed == journal.appended
     journal.close()
-    assert row_counts(tmp_path) == {"sessions": 1, "messages": 1, "queue": 1}
+    assert row_counts(tmp_path) == {"sessions": 1, "queue": 1}
 
 
 async def test_a_row_that_cannot_be_read_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -1005,7 +1005,7 @@ async def test_a_row_that_cannot_be_read_is_left_out(tmp_path: Path, caplog: pyt
     async with at_work(tmp_path) as desk:
         await desk.writes(kept(1), kept(2), *(queued(number, 1 + number % 2) for number in range(1, 11)))
     with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
-        connection.execute("UPDATE messages SET properties = x'05ff' WHERE id = 5")
+        connection.execute("UPDATE queue SET properties = x'05ff' WHERE number = 5")
         connection.commit()
     async with at_work(tmp_path) as desk:
         assert [each.number for each in await desk.page(2)] == [1, 3, 7, 9]

@@ -114,8 +114,9 @@ class Changes:
             rows.extend((kept.session, kept.client_id, kept.expiry_interval, None, None))
         return rows
 
-    def message_rows(self) -> tuple[list[object], list[object]]:
-        """Rows of ``messages`` and of ``queue``: a message is one object for all who wait for it, and one row."""
+    def message_rows(self) -> "NewMessages":
+        """Rows of ``queue`` and ``messages``: a message is one object for all who wait for it."""
+        new = NewMessages()
         receivers: dict[int, list[records.Queued]] = {}
         for queued in self.queued.values():
             known = receivers.get(id(queued.message))
@@ -123,19 +124,12 @@ class Changes:
                 receivers[id(queued.message)] = [queued]
             else:
                 known.append(queued)
-        messages: list[object] = []
-        queue: list[object] = []
         for group in receivers.values():
-            message = group[0].message
-            identifier = group[0].number  # no other message can have it
-            properties = listed(message.properties, codes.PUBLISH)
-            messages.extend((identifier, len(group), message.topic, message.payload, message.qos, message.retain))
-            messages.extend((properties, message.expires_at))
-            size = len(message.payload)
-            for each in group:
-                queue.extend((each.number, each.session, identifier, size, each.first))
-                queue.extend((each.extra or None, each.shared or None))
-        return messages, queue
+            if len(group) == 1:
+                new.add_one(group[0])
+            else:
+                new.add(group)
+        return new
 
     def in_flight_rows(self, releases: int) -> list[object]:
         """Rows of ``in_flight``; ``releases`` is the highest order of what was released so far."""
@@ -159,6 +153,43 @@ class Changes:
                 rows.extend((topic, message.payload, message.qos, listed(message.properties, codes.PUBLISH)))
                 rows.extend((message.expires_at, message.publisher_id))
         return rows, gone
+
+
+class NewMessages:
+    """Values of new rows of ``queue`` and ``messages``; what most rows lack has statements of its own, for speed."""
+
+    def __init__(self) -> None:
+        self.plain: list[object] = []  # of queue: number, session, first, topic, payload, flags
+        self.full: list[object] = []  # of queue: the same, and extra, shared, properties, expires_at
+        self.messages: list[
+            object
+        ] = []  # for several sessions: id, receivers, topic, payload, flags, properties, expires_at
+        self.of_messages: list[object] = []  # of queue: number, session, first, message, extra, shared
+
+    def add_one(self, queued: records.Queued) -> None:
+        """A message that waits for one session is in its row."""
+        message = queued.message
+        row = (queued.number, queued.session, queued.first, message.topic, message.payload, _flags(message))
+        if queued.extra or queued.shared or message.properties is not None or message.expires_at is not None:
+            self.full.extend(row)
+            properties = listed(message.properties, codes.PUBLISH)
+            self.full.extend((queued.extra or None, queued.shared or None, properties, message.expires_at))
+        else:
+            self.plain.extend(row)
+
+    def add(self, group: list[records.Queued]) -> None:
+        """A message that waits for several sessions is stored once, beside their rows."""
+        message = group[0].message
+        identifier = group[0].number  # no other message can have it
+        self.messages.extend((identifier, len(group), message.topic, message.payload, _flags(message)))
+        self.messages.extend((listed(message.properties, codes.PUBLISH), message.expires_at))
+        for each in group:
+            self.of_messages.extend((each.number, each.session, each.first, identifier))
+            self.of_messages.extend((each.extra or None, each.shared or None))
+
+
+def _flags(message: Message) -> int:
+    return message.qos << 1 | (1 if message.retain else 0)
 
 
 def listed(properties: Properties | None, packet_type: int) -> bytes | None:

@@ -49,18 +49,22 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
             session INTEGER NOT NULL, topic_filter TEXT NOT NULL, qos INTEGER NOT NULL, no_local INTEGER NOT NULL,
             retain_as_published INTEGER NOT NULL, identifier INTEGER NOT NULL,
             PRIMARY KEY (session, topic_filter)) STRICT, WITHOUT ROWID""",
-        # A message is stored once, however many wait for it.
+        # A message is stored once, however many wait for it: among the messages if there are several, otherwise in
+        # the row of the only one. Its flags are QoS and RETAIN, as in the first byte of a PUBLISH.
         """CREATE TABLE messages (
             id INTEGER PRIMARY KEY, receivers INTEGER NOT NULL, topic TEXT NOT NULL, payload BLOB NOT NULL,
-            qos INTEGER NOT NULL, retain INTEGER NOT NULL, properties BLOB, expires_at REAL) STRICT""",
+            flags INTEGER NOT NULL, properties BLOB, expires_at REAL) STRICT""",
         """CREATE TABLE queue (
-            number INTEGER PRIMARY KEY, session INTEGER NOT NULL, message INTEGER NOT NULL, size INTEGER NOT NULL,
-            first INTEGER NOT NULL, extra BLOB, shared TEXT) STRICT""",
+            number INTEGER PRIMARY KEY, session INTEGER NOT NULL, first INTEGER NOT NULL, extra BLOB, shared TEXT,
+            message INTEGER, topic TEXT, payload BLOB, flags INTEGER, properties BLOB, expires_at REAL,
+            CHECK ((message IS NULL) = (topic IS NOT NULL AND payload IS NOT NULL AND flags IS NOT NULL))) STRICT""",
         "CREATE INDEX queue_by_session ON queue (session)",
         # released is NULL until PUBREC; then later ones have higher ones.
         "CREATE TABLE in_flight (number INTEGER PRIMARY KEY, packet_id INTEGER NOT NULL, released INTEGER) STRICT",
         """CREATE TRIGGER done AFTER DELETE ON queue BEGIN
             DELETE FROM in_flight WHERE number = old.number;
+        END""",
+        """CREATE TRIGGER done_with_message AFTER DELETE ON queue WHEN old.message IS NOT NULL BEGIN
             UPDATE messages SET receivers = receivers - 1 WHERE id = old.message;
             DELETE FROM messages WHERE id = old.message AND receivers = 0;
         END""",
@@ -87,6 +91,13 @@ _RELAXED_SECONDS: Final = 0.5  # between two commits, so that nothing is older t
 _RETRY_SECONDS: Final = 1.0
 _VANISHING_SECONDS: Final = 0.001
 """How long a batch waits for the acknowledgements of what it has just sent: that need not be written then."""
+
+_QUEUED: Final = """queue.number, session, first, extra, shared, message,
+    coalesce(queue.topic, messages.topic), coalesce(queue.payload, messages.payload),
+    coalesce(queue.flags, messages.flags), coalesce(queue.properties, messages.properties),
+    coalesce(queue.expires_at, messages.expires_at)
+    FROM queue LEFT JOIN messages ON id = message"""
+"""What a row of the queue and its message say, for a SELECT."""
 
 _Fetch = tuple[str, int, int]  # client id, session, after
 _Page = tuple[str, int, list[records.Queued]]
@@ -348,9 +359,12 @@ class SqliteJournal(GatheringJournal):
                 )
 
     def _write_messages(self, changes: Changes) -> None:
-        messages, queue = changes.message_rows()
-        self._rows("INSERT INTO messages VALUES ", 8, messages)
-        self._rows("INSERT INTO queue VALUES ", 7, queue)
+        new = changes.message_rows()
+        own = "number, session, first, topic, payload, flags"
+        self._rows(f"INSERT INTO queue ({own}) VALUES ", 6, new.plain)
+        self._rows(f"INSERT INTO queue ({own}, extra, shared, properties, expires_at) VALUES ", 10, new.full)
+        self._rows("INSERT INTO messages VALUES ", 7, new.messages)
+        self._rows("INSERT INTO queue (number, session, first, message, extra, shared) VALUES ", 6, new.of_messages)
         in_flight = changes.in_flight_rows(self._releases)
         self._releases += len(changes.released)
         self._rows("INSERT OR REPLACE INTO in_flight VALUES ", 3, in_flight)
@@ -383,14 +397,13 @@ class SqliteJournal(GatheringJournal):
     def _page(self, client_id: str, session: int, after: int) -> _Page:
         """The next messages that wait for a session, as far as it takes many at a time."""
         rows = self._connection.execute(
-            """SELECT queue.number, first, extra, shared, id, topic, payload, qos, retain, properties, expires_at
-               FROM queue JOIN messages ON id = message LEFT JOIN in_flight ON in_flight.number = queue.number
+            f"""SELECT {_QUEUED} LEFT JOIN in_flight ON in_flight.number = queue.number
                WHERE session = ? AND queue.number > ? AND packet_id IS NULL ORDER BY queue.number LIMIT ?""",
             (session, after, _PAGE_MESSAGES),
         )
         page: list[records.Queued] = []
         size = 0
-        for number, first, extra, shared, _, *columns in rows:
+        for number, _, first, extra, shared, _, *columns in rows:
             try:
                 message = _message(*columns)
             except (ProtocolError, TypeError, ValueError) as error:
@@ -499,29 +512,30 @@ class SqliteJournal(GatheringJournal):
             )
         yield from self._kept_in_flight()
         for session, count, size, last in execute(
-            """SELECT session, count(*), sum(size), max(number) FROM queue
+            """SELECT session, count(*), sum(length(coalesce(queue.payload, messages.payload))), max(number)
+               FROM queue LEFT JOIN messages ON id = message
                WHERE number NOT IN (SELECT number FROM in_flight) GROUP BY session"""
         ):
             yield records.Stored(session, count, size, last)
         for (key,) in execute("SELECT key FROM owned"):
             yield records.Owned(*divmod(key, PACKET_IDS))
         for topic, payload, qos, properties, expires_at, publisher_id in execute("SELECT * FROM retained"):
-            message = _message(topic, payload, qos, 1, properties, expires_at)
+            message = _message(topic, payload, qos << 1 | 1, properties, expires_at)
             message.publisher_id = publisher_id
             yield records.Retain(message)
 
     def _kept_in_flight(self) -> Iterator[records.Record]:
         known: dict[int, Message] = {}  # by id: one object for all who get it
         rows = self._connection.execute(
-            """SELECT in_flight.number, packet_id, session, first, extra, shared,
-                      id, topic, payload, qos, retain, properties, expires_at
-               FROM in_flight JOIN queue ON queue.number = in_flight.number JOIN messages ON id = message
+            f"""SELECT packet_id, {_QUEUED} JOIN in_flight ON in_flight.number = queue.number
                ORDER BY in_flight.number"""
         )
-        for number, packet_id, session, first, extra, shared, identifier, *columns in rows:
+        for packet_id, number, session, first, extra, shared, identifier, *columns in rows:
             message = known.get(identifier)
             if message is None:
-                message = known[identifier] = _message(*columns)
+                message = _message(*columns)
+                if identifier is not None:
+                    known[identifier] = message
             yield records.Queued(number, session, message, first, extra or b"", shared or "")
             yield records.Sent(number, packet_id, first >> 1 & 3)
         for number, packet_id in self._connection.execute(
@@ -543,10 +557,8 @@ class _Job:
         self.error = ""  # empty: everything is done
 
 
-def _message(
-    topic: str, payload: bytes, qos: int, retain: int, properties: bytes | None, expires_at: float | None
-) -> Message:
-    return Message(topic, payload, qos, bool(retain), _properties(properties, codes.PUBLISH), expires_at)
+def _message(topic: str, payload: bytes, flags: int, properties: bytes | None, expires_at: float | None) -> Message:
+    return Message(topic, payload, flags >> 1, bool(flags & 1), _properties(properties, codes.PUBLISH), expires_at)
 
 
 def _properties(listed: bytes | None, packet_type: int) -> Properties | None:
