@@ -5,6 +5,7 @@ all is over no memory is in use. (The older stories of queues and outboxes are i
 ``test_limits.py``.)
 """
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from telex.engine.engine import Engine
 from telex.engine.message import Message
 from telex.engine.options import Options
 from telex.engine.session import Session
-from telex.wire.packets import ConnAck, PubAck, PubComp, Publish, PubRec, SubAck, Subscribe, Will
+from telex.wire.packets import ConnAck, Packet, PubAck, PubComp, Publish, PubRec, PubRel, SubAck, Subscribe, Will
 from telex.wire.packets import SubscriptionRequest as Request
 from tests.engine.world import Client, Ledger, World
 
@@ -281,6 +282,17 @@ def test_no_more_is_fetched_than_what_its_client_takes() -> None:  # memory is b
     assert 200 <= 2_000 - 499 - session.queue.stored <= 300
 
 
+def test_large_messages_are_fetched_a_few_at_a_time() -> None:  # memory is bounded
+    world = limited(max_queue_memory=1, max_inflight_messages=1)
+    sub = keeper(world, acknowledges=False).drops()
+    says(world, *[b"%-100000d" % number for number in range(60)])
+    sub = sub.returns()
+    for packet_id in range(1, 61):
+        assert world.engine.surroundings.memory < KIB * KIB + 5 * 101_000
+        sub.sends(PubAck(packet_id))
+    assert numbers(sub) == list(range(60))
+
+
 def test_what_comes_while_something_waits_in_the_store_waits_behind_it() -> None:  # [MQTT-4.6.0-6]
     world = spilling(max_inflight_messages=1)
     sub = keeper(world, acknowledges=False).drops()
@@ -335,7 +347,7 @@ def test_messages_that_come_during_a_fetch_are_not_lost_and_keep_their_order() -
 
 def slow_keeper(world: World) -> Client:
     """A client that keeps its session for a minute, subscribed to ``a``, where the disk is slow."""
-    client = world.knocks("sub", session_expiry=60).sends(Subscribe(1, [Request("a", 2)]))
+    client = world.knocks("sub", session_expiry=60, acknowledges=False).sends(Subscribe(1, [Request("a", 2)]))
     world.commits()
     assert [type(packet) for packet in client.takes()] == [ConnAck, SubAck]
     return client
@@ -538,7 +550,7 @@ def test_whatever_happens_the_accounts_are_right_and_the_order_holds(
         maximum_packet_size=1_000,
     )
     world = World(options, journal=Ledger(is_slow=is_slow, page=page))
-    witness = Witness(world, slow_keeper(world) if is_slow else keeper(world))
+    witness = Witness(world, slow_keeper(world) if is_slow else keeper(world, acknowledges=False))
     for act in acts:
         witness.sees(act)
         check_accounts(world.engine)
@@ -567,6 +579,7 @@ class Witness:
         self.client = client
         self.heard: list[int] = []  # each of them once
         self.count = 0  # of messages that there were for it
+        self._unanswered: list[Packet] = []  # that came on this connection
 
     def sees(self, act: Any) -> None:
         """Live through one thing."""
@@ -580,6 +593,7 @@ class Witness:
         elif act == "returns":
             if client.is_connected:
                 client.drops()
+            self._unanswered.clear()
             self.client = self.world.knocks("sub", clean_start=False, session_expiry=60, acknowledges=False)
         elif client.is_connected:
             if act == "drops":
@@ -589,7 +603,7 @@ class Witness:
             else:
                 client.thaws()
             if act == "acknowledges":
-                acknowledge_all(self.world, client)
+                self._answers()
         self._listens()
 
     def _is_told(self, count: int, qos: int, size: int, expiry: int | None) -> None:
@@ -599,27 +613,24 @@ class Witness:
             self.world.publishes(Message("a", b"%0*d" % (size, self.count), qos, expires_at=expires_at))
 
     def _listens(self) -> None:
-        for message in self.client.messages:
-            number = int(message.payload)
-            if not message.dup or number not in self.heard:
-                self.heard.append(number)
-        self.client.takes()
+        for packet in self.client.takes():
+            if isinstance(packet, Publish):
+                number = int(packet.payload)
+                if not packet.dup or number not in self.heard:
+                    self.heard.append(number)
+                self._unanswered.append(packet)
+            elif isinstance(packet, PubRel):
+                self._unanswered.append(packet)
 
-
-def acknowledge_all(world: World, sub: Client) -> None:
-    """Take one step with each message that is in flight, as far as the client has heard of it."""
-    session = session_of(world)
-    if sub.connack is None:
-        return
-    for outgoing in list(session.sender.in_flight.values()):
-        if not outgoing.has_quota and not outgoing.is_released:
-            continue  # it was not sent on this connection yet
-        if outgoing.qos == 1:
-            sub.sends(PubAck(outgoing.packet_id))
-        elif outgoing.is_released:
-            sub.sends(PubComp(outgoing.packet_id))
-        else:
-            sub.sends(PubRec(outgoing.packet_id))
+    def _answers(self) -> None:
+        self._listens()
+        unanswered, self._unanswered = self._unanswered, []
+        for packet in unanswered:
+            if isinstance(packet, PubRel):
+                self.client.sends(PubComp(packet.packet_id))
+            elif isinstance(packet, Publish):
+                answer = PubAck if packet.qos == 1 else PubRec
+                self.client.sends(answer(packet.packet_id))
 
 
 # A client that does not read
@@ -659,6 +670,17 @@ def test_they_follow_as_the_client_reads_although_it_acknowledges_nothing() -> N
     says(world, *range(300))
     assert len(session_of(world, "slow").sender.in_flight) < 20
     assert numbers(slow.thaws()) == list(range(300))
+
+
+def test_what_waited_for_a_client_that_does_not_read_fills_its_outbox_and_no_more() -> None:
+    # a slow subscriber costs only itself
+    world = limited(max_outbox_bytes=KIB)
+    sub = keeper(world).drops()
+    says(world, *range(1_000))
+    slow = world.new_client("sub", replace(sub.manners, clean_start=False)).freezes()
+    slow.sends(slow.manners.connect("sub"))
+    assert slow.connection.outbox.size < KIB + 20
+    assert numbers(slow.thaws()) == list(range(1_000))
 
 
 def test_what_waits_for_room_in_the_outbox_is_bounded_like_any_queue() -> None:  # max_queued_messages

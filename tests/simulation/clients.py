@@ -74,7 +74,8 @@ class Client(ABC):
         """A packet has come."""
         link = self.link
         assert link is not None
-        if isinstance(parcel[0], ConnAck) and self._mistakes_session(parcel[0], link):
+        packet = parcel[0]
+        if isinstance(packet, ConnAck) and packet.reason_code == 0 and self._mistakes_session(packet, link):
             self.world.history.counts["would have mistaken a new session for its own"] += 1
             self.has_forgotten = True
             self.loses_link()
@@ -326,7 +327,8 @@ class PlainClient(Client):
             self.answers(len(self._answers))
 
     def _got_connack(self, packet: ConnAck) -> None:
-        assert packet.reason_code == 0, f"{self.name} got {packet}"
+        if packet.reason_code != 0:  # the server closes the connection
+            return
         said = packet.properties or Properties()
         self._quota = MAX_PACKET_ID if said.receive_maximum is None else said.receive_maximum
         self._alias_maximum = said.topic_alias_maximum or 0
@@ -474,9 +476,9 @@ class CoreClient(Client):
                 if number is not None:
                     self.world.tell(AppDone(self.name, number, event.reason_code))
             elif isinstance(event, ConnAck):
-                assert event.reason_code == 0, f"{self.name} got {event}"
-                self.is_ready = True
-                self.has_forgotten = False
+                if event.reason_code == 0:  # otherwise the server closes the connection
+                    self.is_ready = True
+                    self.has_forgotten = False
             elif isinstance(event, Disconnect):
                 self.is_ready = False
         link = self.link

@@ -56,6 +56,13 @@ class BrokerWrote(NamedTuple):
     frame: bytes
 
 
+class BrokerSent(NamedTuple):
+    """Of what the broker wrote, these packets have left, and no other may leave now."""
+
+    link: int
+    frames: tuple[bytes, ...]
+
+
 class ClientGot(NamedTuple):
     """A packet reached a client."""
 
@@ -77,7 +84,7 @@ class ClientLost(NamedTuple):
 
 
 class Settled(NamedTuple):
-    """The broker has done all that the last event asked for.
+    """The broker has done all that the last event asked for: that was a turn.
 
     ``dropped`` is by how much its drop counter went up; ``closed`` are the links
     whose connections it holds to be over since then.
@@ -85,6 +92,26 @@ class Settled(NamedTuple):
 
     dropped: int
     closed: tuple[int, ...]
+
+
+class Committed(NamedTuple):
+    """All turns up to this one are safe, and the broker knows it. Turns are counted from 1, over all crashes."""
+
+    turn: int
+
+
+class Failing(NamedTuple):
+    """From now on nothing can be committed."""
+
+
+class Recovered(NamedTuple):
+    """It can again."""
+
+
+class Crashed(NamedTuple):
+    """The broker's process ended, and another begins with what is safe: all turns up to this one."""
+
+    turn: int
 
 
 class AppPublishes(NamedTuple):
@@ -133,9 +160,14 @@ Event = (
     | Moved
     | Ticked
     | Opened
+    | BrokerSent
     | BrokerLost
     | ClientLost
     | Settled
+    | Committed
+    | Failing
+    | Recovered
+    | Crashed
     | AppPublishes
     | AppDone
     | AppGot
@@ -174,6 +206,8 @@ def line(event: Event) -> str:
     if isinstance(event, Settled):
         closed = f", closed {', '.join(map(str, event.closed))}" if event.closed else ""
         return f"           settled{f', dropped {event.dropped}' if event.dropped else ''}{closed}"
+    if isinstance(event, BrokerSent):
+        return f"  link {event.link:<3} sent {len(event.frames)}"
     said = ", ".join(f"{name} {value!r}" for name, value in event._asdict().items())
     return f"  {type(event).__name__}: {said}"
 

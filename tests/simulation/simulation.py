@@ -3,6 +3,9 @@
 Knows what may happen, and how often. Knows no rule: what must hold is the
 referee's business. A life has three parts: things happen; then everybody comes
 back and everything comes to rest; then everybody leaves, and nothing may be left.
+
+A life with a store has crashes: the broker's process ends, and another begins
+with what the store has. Its clients live on.
 """
 
 import gc
@@ -19,8 +22,10 @@ from telex.wire.packets import Connect, SubscriptionRequest, Will
 from telex.wire.properties import Properties
 from tests.simulation.clients import Client, CoreClient, PlainClient
 from tests.simulation.history import Event, Over, Rested, line
-from tests.simulation.referee import BIG, Fault, Referee, Terms
-from tests.simulation.world import LateJournal, Link, World, leftovers
+from tests.simulation.ledger import BIG, NO_LIMIT, Fault, Terms
+from tests.simulation.referee import Referee
+from tests.simulation.store import Store, TurnJournal
+from tests.simulation.world import Link, World, leftovers
 
 TOPICS = ["a", "a/b", "a/c", "a/b/c", "b", "b/b", "c/a/b", "$x/a"]
 FILTERS = ["a", "a/b", "a/+", "a/#", "#", "+", "+/b", "+/+/c", "b/#", "b", "w/+", "$x/#", "c/a/b"]
@@ -51,7 +56,7 @@ class Manners:
         def sometimes(share: float) -> bool:
             return chance.random() < share
 
-        self.steps = chance.choice((200, 600, 1_000, 2_000, 2_000, 3_000, 5_000))
+        self.steps = chance.choice((200, 600, 1_000, 1_500, 2_000, 2_500, 4_000))
         self.clients = chance.randint(2, 5)
         self.shares = sometimes(0.35)
         self.retains = sometimes(0.4)
@@ -59,7 +64,6 @@ class Manners:
         self.expires = sometimes(0.35)
         self.is_big = sometimes(0.25)
         self.stalls = sometimes(0.2)
-        self.commits_late = sometimes(0.35)
         self.keeps_alive = sometimes(0.4)
         self.has_impostors = sometimes(0.3)
         self.refuses = sometimes(0.2)
@@ -72,9 +76,33 @@ class Manners:
         small = (1, 2, 3, 5)
         self.receive_maximum = chance.choice(small) if sometimes(0.4) else 1_000
         self.max_inflight = chance.choice(small) if sometimes(0.3) else 1_000
-        self.max_queued = chance.choice((1, 2, 5, 10)) if sometimes(0.2) else 1_000_000
+        self.max_queued = chance.choice((1, 2, 5, 10)) if sometimes(0.2) else NO_LIMIT
+        self.max_queued_bytes = chance.choice((5, 20, 500)) if sometimes(0.15) else NO_LIMIT
+        self.drops_oldest = sometimes(0.5)
+        self.max_queue_memory = chance.choice((700, 1_500, 4_000)) if sometimes(0.3) else NO_LIMIT
         self.max_outbox_bytes = chance.choice((40, 200)) if self.stalls else 1_000_000
         self.session_expiry = NEVER_EXPIRES if self.lasts_for_ever else 30
+        self.v3_session_expiry = chance.choice((3, 20, NEVER_EXPIRES))
+        # What is recorded is forgotten (memory), safe at the end of its turn (at once), when chance has it (late),
+        # or at some time, and counts as safe before (relaxed).
+        self.store = chance.choice(("memory", "memory", "at once", "late", "late", "late", "late", "relaxed"))
+        self.gives_back = sometimes(0.7)
+        self.page = chance.choice((1, 2, 5, 500))
+        # After this share of crashes the store gives back what its records come to, otherwise all of them.
+        self.folds = chance.choice((0.0, 0.5, 1.0)) if self.gives_back else 0.0
+        self.crashes = chance.choice((0, 1, 2, 6)) if self.store in ("at once", "late") else 0  # on the average
+        self.failures = chance.choice((1, 3)) if self.store in ("at once", "late") and sometimes(0.3) else 0
+
+    @property
+    def has_store(self) -> bool:
+        """Whether records go anywhere."""
+        return self.store != "memory"
+
+    def journal(self) -> Journal:
+        """Where records go."""
+        if not self.has_store:
+            return Journal()
+        return TurnJournal(Store(), 0, gives_back=self.gives_back, page=self.page, is_relaxed=self.store == "relaxed")
 
     def options(self) -> Options:
         """The limits of the broker."""
@@ -82,30 +110,60 @@ class Manners:
             receive_maximum=self.receive_maximum,
             max_inflight_messages=self.max_inflight,
             max_queued_messages=self.max_queued,
+            max_queued_bytes=self.max_queued_bytes,
+            queue_drops="oldest" if self.drops_oldest else "newest",
+            max_queue_memory=self.max_queue_memory,
             max_outbox_bytes=self.max_outbox_bytes,
             maximum_session_expiry=self.session_expiry,
+            v3_session_expiry=self.v3_session_expiry,
         )
 
     def terms(self) -> Terms:
         """The same, for the referee."""
         return Terms(
             maximum_session_expiry=self.session_expiry,
+            v3_session_expiry=self.v3_session_expiry,
             receive_maximum=self.receive_maximum,
             max_inflight_messages=self.max_inflight,
             max_queued_messages=self.max_queued,
+            max_queued_bytes=self.max_queued_bytes,
+            drops_oldest=self.drops_oldest,
+            max_queue_memory=self.max_queue_memory,
+            gives_back=self.has_store and self.gives_back,
             may_drop_qos0=self.stalls,
+            commits=self.store in ("at once", "late"),
         )
 
 
 class Simulation:
-    """A life, ready to be lived."""
+    """A life, ready to be lived.
 
-    def __init__(self, seed: int, *, is_verbose: bool = False) -> None:
+    Args:
+        seed: decides everything.
+        steps: how many there are, in place of as many as the seed has it.
+        crash_after: in place of the crashes that the seed has, there is one soon after so many turns, and these
+            are all that is safe then.
+        is_verbose: print each event.
+    """
+
+    def __init__(
+        self, seed: int, *, steps: int | None = None, crash_after: int | None = None, is_verbose: bool = False
+    ) -> None:
         self.seed = seed
         self.chance = random.Random(seed)
-        self.manners = Manners(self.chance)
-        journal = LateJournal() if self.manners.commits_late else Journal()
-        self.world = World(self.manners.options(), Referee(self.manners.terms()), journal, is_verbose=is_verbose)
+        manners = self.manners = Manners(self.chance)
+        manners.steps = steps or manners.steps
+        self._crash_after = crash_after
+        if crash_after is not None:
+            manners.store, manners.crashes, manners.failures = "late", 0, 0
+        self._undone = self.chance.randint(0, 12)  # turns, in that crash
+        self.world = World(
+            manners.options(),
+            Referee(manners.terms()),
+            manners.journal(),
+            commits_at_once=manners.store == "at once",
+            is_verbose=is_verbose,
+        )
         self.clients = [self._client(number) for number in range(self.manners.clients)]
         self.impostors: list[PlainClient] = []
         self.count = 0  # of messages
@@ -130,10 +188,13 @@ class Simulation:
             self._leave()
         except Exception as error:
             raise Failure(self._report(error)) from error
+        self._count_stats()
+        return self.world.history.digest
+
+    def _count_stats(self) -> None:
         stats = self.world.engine.stats
         self.counts["sessions expired"] += stats.clients_expired
         self.counts["dropped by the broker"] += stats.publish_dropped
-        return self.world.history.digest
 
     def _report(self, error: Exception) -> str:
         last = "\n".join(line(event) for event in self.events[-_LAST_EVENTS:])
@@ -171,6 +232,7 @@ class Simulation:
     def _moves(self) -> list[tuple[Callable[[], bool], float]]:
         """What may happen, and how often. A move that finds nothing to do says False."""
         manners = self.manners
+        once = 110 / manners.steps  # the weight of what happens once in a life
         return [
             (self._carry_up, 28),
             (self._carry_down, 36),
@@ -183,7 +245,12 @@ class Simulation:
             (self._take_over, manners.cuts / 20),
             (self._disconnect, 0.4),
             (self._let_time_pass, 1.5),
-            (self._commit, 10 if manners.commits_late else 0),
+            (self._commit, 10 if manners.store in ("late", "relaxed") else 0),
+            (self._answer_fetch, 3 if manners.has_store else 0),
+            (self._check_law, once if manners.has_store else 0),
+            (self._crash, manners.crashes * once),
+            (self._fail, manners.failures * once),
+            (self._recover, 1.5 if manners.failures else 0),
             (self._stop_reading, 1 if manners.stalls else 0),
             (self._read_again, 2 if manners.stalls else 0),
             (self._impose, 0.2 if manners.has_impostors else 0),
@@ -198,6 +265,9 @@ class Simulation:
             (move,) = choices(self._choices, cum_weights=self._weights)
             if not move() and not self._carry_down() and not self._carry_up():
                 self._publish()
+            if self._crash_after is not None and self.world.turn >= self._crash_after + self._undone:
+                self.crash(self._most_to_commit)
+                self._crash_after = None
 
     def _carry_up(self) -> bool:
         links = [link for link in self.world.links.values() if link.up or link.ends_up]
@@ -505,8 +575,69 @@ class Simulation:
                 if client.is_ready:
                     client.ticks(now)
 
+    # The store
+
     def _commit(self) -> bool:
-        self.world.commit()
+        """Let what was recorded become safe, all or some of it."""
+        if not self._most_to_commit or self.world.journal.is_failing:
+            return False
+        self.world.commit(self._some_pending())
+        return True
+
+    @property
+    def _most_to_commit(self) -> int:
+        """How many turns may become safe now."""
+        journal = self.world.journal
+        if self._crash_after is None or not isinstance(journal, TurnJournal):
+            return self.world.pending
+        return sum([turn <= self._crash_after for turn, _, _ in journal.pending])
+
+    def _some_pending(self) -> int:
+        most = self._most_to_commit
+        return most if self.chance.random() < 0.6 else self.chance.randint(0, most)
+
+    def _commit_all(self) -> None:
+        self.world.commit(self.world.pending)
+        while self.world.answer_fetch():
+            self.world.commit(self.world.pending)
+
+    def _answer_fetch(self) -> bool:
+        has_answered = self.world.answer_fetch()
+        self.counts["fetched from the store"] += has_answered
+        return has_answered
+
+    def _check_law(self) -> bool:
+        self.counts["replayed the records"] += 1
+        self.world.check_law()
+        return True
+
+    def _crash(self) -> bool:
+        """The broker's process ends; clients notice that sooner or later, and some of what was under way is lost."""
+        chance, world = self.chance, self.world
+        self.crash(0 if world.journal.is_failing else chance.choice((0, 0, self._some_pending())))
+        return True
+
+    def crash(self, count: int) -> None:
+        """Let the broker's process end, after so many turns more became safe."""
+        self._count_stats()
+        self.counts["crashed"] += 1
+        self.counts["turns undone"] += self.world.pending - count
+        for link in self.world.links.values():
+            for _ in range(self.chance.randint(0, len(link.down))):
+                link.down.pop()
+        self.world.crash(count, is_folded=self.chance.random() < self.manners.folds)
+
+    def _fail(self) -> bool:
+        if self.world.journal.is_failing:
+            return False
+        self.counts["the store failed"] += 1
+        self.world.fail()
+        return True
+
+    def _recover(self) -> bool:
+        if not self.world.journal.is_failing:
+            return False
+        self.world.recover(self._some_pending())
         return True
 
     def _stop_reading(self) -> bool:
@@ -529,9 +660,10 @@ class Simulation:
         """Everybody comes back, and gets and does all that is due."""
         while self.impostors:
             self._impose()
+        self._recover()
         for _ in range(_MOST_ROUNDS):
             self._read_again()
-            self._commit()
+            self._commit_all()
             moved = self._move_everything()
             for client in self.clients:
                 if client.link is None:
@@ -578,7 +710,7 @@ class Simulation:
 
     def _deliver_the_rest(self) -> None:
         while self._move_everything():
-            self._commit()
+            self._commit_all()
             for link in list(self.world.links.values()):
                 if not link.is_client_here:
                     link.ends_up = link.is_broker_here
@@ -594,7 +726,7 @@ class Simulation:
         self.impostors.append(visitor)
         visitor.opens(Connect(visitor.client_id, version=visitor.version, clean_start=True, keep_alive=0))
         while not visitor.is_ready:
-            self._commit()
+            self._commit_all()
             self._move_everything()
         for topic in topics:
             visitor.publishes(0, topic, b"", 0, True, None)
@@ -614,12 +746,15 @@ class Simulation:
         self._advance(1)
 
     def _check_engine(self) -> None:
-        engine = self.world.engine
+        self._commit_all()
+        engine, journal = self.world.engine, self.world.journal
         found = leftovers(engine)
+        if isinstance(journal, TurnJournal) and not journal.store.is_empty:
+            found.append(f"in its store {journal.store.folded()}")
         if found:
             raise Fault(f"the engine still has {'; '.join(found)}")
         if self.seed % _CENSUS_EVERY == 0:
             gc.collect()
             for each in gc.get_objects():
-                if isinstance(each, Session) and each.surroundings is engine._surroundings:
+                if isinstance(each, Session) and each.surroundings is engine.surroundings:
                     raise Fault(f"the session of {each.client_id} is still in memory")

@@ -28,17 +28,24 @@ from tests.simulation.history import (
     AppPublishes,
     BrokerGot,
     BrokerLost,
+    BrokerSent,
     BrokerWrote,
     ClientGot,
     ClientLost,
     ClientWrote,
+    Committed,
+    Crashed,
     Event,
+    Failing,
+    Moved,
     Opened,
+    Recovered,
     Rested,
     Settled,
     Ticked,
 )
-from tests.simulation.referee import Fault, Referee, Terms, matches, split_shared
+from tests.simulation.ledger import Fault, Terms, matches, split_shared
+from tests.simulation.referee import Referee
 from tests.simulation.simulation import Simulation
 
 SOME_LIVES = 30
@@ -48,8 +55,10 @@ class Story:
     """A history that is made up: ``says`` is a packet of a client, ``gets`` one of the broker."""
 
     def __init__(self, **terms: int) -> None:
-        self.referee = Referee(Terms(**terms))  # type: ignore[arg-type]
+        self.terms = Terms(**terms)  # type: ignore[arg-type]
+        self.referee = Referee(self.terms)
         self.links = 0
+        self.turn = 0
 
     def happens(self, *events: Event) -> Self:
         for event in events:
@@ -65,16 +74,20 @@ class Story:
         will: Will | None = None,
         receive_maximum: int | None = None,
         maximum_packet_size: int | None = None,
+        session_expiry_interval: int = 60,
     ) -> int:
         """A client connects, and keeps its session for a minute: its link."""
         self.links += 1
         link = self.links
         said = Properties(
-            session_expiry_interval=60, receive_maximum=receive_maximum, maximum_packet_size=maximum_packet_size
+            session_expiry_interval=session_expiry_interval,
+            receive_maximum=receive_maximum,
+            maximum_packet_size=maximum_packet_size,
         )
         self.happens(Opened(link, name, 5))
         self.says(link, Connect(name, clean_start=clean_start, keep_alive=0, will=will, properties=said))
-        self.gets(link, ConnAck(session_present=session_present))
+        self.gets(link, ConnAck(session_present=session_present), leaves=False)
+        self.settles().commits().leaves(link, ConnAck(session_present=session_present))
         return link
 
     def says(self, link: int, packet: Packet, *, arrives: bool = True) -> Self:
@@ -82,10 +95,15 @@ class Story:
         self.happens(ClientWrote(link, packet, frame))
         return self.happens(BrokerGot(link, packet, frame)) if arrives else self
 
-    def gets(self, link: int, packet: Packet, *, arrives: bool = True, topic: str = "a") -> Self:
-        """A packet comes; a message goes to the application, but for a repeat."""
+    def gets(self, link: int, packet: Packet, *, leaves: bool = True, arrives: bool = True, topic: str = "a") -> Self:
+        """A packet comes, or stays with the broker; a message goes to the application, but for a repeat."""
+        self.happens(BrokerWrote(link, packet, encode(packet, 5)))
+        return self.leaves(link, packet, arrives=arrives, topic=topic) if leaves else self
+
+    def leaves(self, link: int, packet: Packet, *, arrives: bool = True, topic: str = "a") -> Self:
+        """A packet comes that was written before."""
         frame = encode(packet, 5)
-        self.happens(BrokerWrote(link, packet, frame))
+        self.happens(BrokerSent(link, (frame,)))
         if arrives:
             self.happens(ClientGot(link, packet, frame))
             if isinstance(packet, Publish):
@@ -93,14 +111,24 @@ class Story:
         return self
 
     def settles(self, *closed: int, dropped: int = 0) -> Self:
+        self.turn += 1
         return self.happens(Settled(dropped, closed))
+
+    def commits(self) -> Self:
+        """All turns so far are safe, where there is a store."""
+        return self.happens(Committed(self.turn)) if self.terms.commits else self
+
+    def crashes(self, *, undone: int = 0) -> Self:
+        """The broker's process ends, and so many turns are undone; another begins."""
+        return self.happens(Crashed(self.turn - undone)).settles().commits()
 
     def loses(self, link: int) -> Self:
         return self.happens(ClientLost(link), BrokerLost(link)).settles(link)
 
     def subscribes(self, link: int, topic_filter: str = "a", qos: int = 2) -> Self:
         self.says(link, Subscribe(1, [SubscriptionRequest(topic_filter, qos)]))
-        return self.gets(link, SubAck(1, [qos])).settles()
+        self.gets(link, SubAck(1, [qos]), leaves=False).settles().commits()
+        return self.leaves(link, SubAck(1, [qos]))
 
     def publishes(self, link: int, payload: bytes, qos: int, packet_id: int = 1) -> Self:
         return self.says(link, Publish("a", payload, qos, packet_id=packet_id))
@@ -131,7 +159,7 @@ def test_a_story_without_fault_is_accepted(story: Story) -> None:
 
 def test_it_sees_a_lost_qos1_message(story: Story) -> None:
     story.publishes(2, b"1", 1).gets(2, PubAck(1)).settles()
-    with pytest.raises(Fault, match=r"b'1' on 'a' at QoS 1 for session 1 of sub is lost"):
+    with pytest.raises(Fault, match=r"b'1' on 'a' at QoS 1 for session 3 of sub is lost"):
         story.happens(Rested())
 
 
@@ -387,6 +415,367 @@ def test_it_sees_an_acknowledgement_of_what_the_application_has_not_got(story: S
     story.publishes(2, b"1", 1).gets(1, packet, arrives=False).happens(ClientGot(1, packet, encode(packet, 5)))
     with pytest.raises(Fault, match="the application has not got it"):
         story.says(1, PubAck(1))
+
+
+# What a queue may drop
+
+
+def drops_oldest() -> Story:
+    """Message 1 is in flight to ``sub``; of 2 and 3, which came then, one was dropped."""
+    story = Story(max_queued_messages=1, drops_oldest=True)
+    story.subscribes(story.connects("sub", receive_maximum=1))
+    story.connects("pub")
+    story.publishes(2, b"1", 1).gets(1, message(b"1", 1)).gets(2, PubAck(1)).settles()
+    story.publishes(2, b"2", 1).gets(2, PubAck(1)).settles()
+    return story.publishes(2, b"3", 1).gets(2, PubAck(1)).settles(dropped=1).says(1, PubAck(1))
+
+
+def test_it_accepts_that_the_oldest_is_dropped() -> None:
+    drops_oldest().gets(1, message(b"3", 1, 2)).settles().says(1, PubAck(2)).settles().happens(Rested())
+
+
+def test_it_sees_that_the_newest_is_dropped_in_its_place() -> None:
+    story = drops_oldest()
+    with pytest.raises(Fault, match="nobody owes it that"):
+        story.gets(1, message(b"2", 1, 2))
+
+
+def test_it_counts_what_was_dropped() -> None:
+    story = Story(max_queued_messages=1)
+    story.subscribes(story.connects("sub"))
+    story.connects("pub")
+    story.publishes(2, b"1", 1).gets(2, PubAck(1)).settles()
+    for payload in (b"2", b"3", b"4"):
+        story.publishes(2, payload, 1, packet_id=1).publishes(2, payload + b"0", 1, packet_id=2)
+        story.gets(2, PubAck(1)).gets(2, PubAck(2)).settles(dropped=1)  # two met the limit
+    story.gets(1, message(b"1", 1)).settles().says(1, PubAck(1)).settles()
+    with pytest.raises(Fault, match="6 messages are lost, and 3 were dropped"):
+        story.happens(Rested())
+
+
+def test_it_accepts_a_drop_for_want_of_memory_and_not_from_a_queue_that_can_be_on_disk() -> None:
+    for gives_back in (False, True):
+        story = Story(max_queue_memory=1_000, gives_back=gives_back)
+        story.subscribes(story.connects("sub", receive_maximum=1))
+        story.connects("pub")
+        story.publishes(2, b"1", 1).gets(1, message(b"1", 1)).gets(2, PubAck(1)).settles()
+        story.publishes(2, b"2", 1).gets(2, PubAck(1))
+        if gives_back:
+            with pytest.raises(Fault, match="1 messages dropped, and 0 met a limit"):
+                story.settles(dropped=1)
+        else:
+            story.settles(dropped=1)
+
+
+# What is promised, and what waits for that
+
+
+@pytest.fixture
+def kept() -> Story:
+    """The same story with a store; all that has happened is safe."""
+    story = Story(commits=True)
+    story.subscribes(story.connects("sub"))
+    story.connects("pub")
+    return story.settles().commits()
+
+
+def test_answers_leave_when_what_they_promise_is_committed(kept: Story) -> None:
+    kept.publishes(2, b"1", 2).gets(1, message(b"1", 2), leaves=False).gets(2, PubRec(1), leaves=False).settles()
+    kept.commits().leaves(1, message(b"1", 2)).leaves(2, PubRec(1))
+    kept.says(1, PubRec(1)).gets(1, PubRel(1), leaves=False).settles().commits().leaves(1, PubRel(1))
+    kept.says(2, PubRel(1)).gets(2, PubComp(1), leaves=False).settles().commits().leaves(2, PubComp(1))
+    kept.says(1, PubComp(1)).settles().commits().happens(Rested())
+
+
+def test_it_sees_a_puback_before_its_message_is_committed(kept: Story) -> None:
+    kept.publishes(2, b"1", 1).gets(1, message(b"1", 1))  # this promises nothing
+    kept.gets(2, PubAck(1), leaves=False).settles()
+    with pytest.raises(Fault, match=r"PubAck.* left on link 2, and what it promises is not committed"):
+        kept.leaves(2, PubAck(1))
+
+
+def test_it_sees_a_pubrec_before_its_id_is_committed(kept: Story) -> None:
+    kept.says(2, Publish("nobody/wants/it", b"1", 2, packet_id=1)).gets(2, PubRec(1, 0x10), leaves=False).settles()
+    with pytest.raises(Fault, match=r"PubRec.* left on link 2, and what it promises is not committed"):
+        kept.leaves(2, PubRec(1, 0x10))
+
+
+def test_it_sees_a_pubcomp_before_it_is_committed_that_the_id_is_free(kept: Story) -> None:
+    kept.says(2, Publish("b", b"1", 2, packet_id=1)).gets(2, PubRec(1), leaves=False).settles().commits()
+    kept.leaves(2, PubRec(1)).says(2, PubRel(1)).gets(2, PubComp(1), leaves=False).settles().loses(2)
+    link = kept.connects("pub", session_present=True)
+    kept.referee.see(Committed(kept.turn - 4))
+    kept.says(link, PubRel(1)).gets(link, PubComp(1, 0x92), leaves=False).settles()
+    with pytest.raises(Fault, match=r"PubComp.* left on link 3, and what it promises is not committed"):
+        kept.leaves(link, PubComp(1, 0x92))
+
+
+def test_it_sees_a_qos2_message_that_goes_on_before_its_packet_id_is_committed(kept: Story) -> None:
+    kept.publishes(2, b"1", 1).gets(1, message(b"1", 1))  # at QoS 1 that is allowed
+    kept.publishes(2, b"2", 2, packet_id=2).gets(1, message(b"2", 2, 2), leaves=False).settles()
+    with pytest.raises(Fault, match=r"Publish.* left on link 1, and what it promises is not committed"):
+        kept.leaves(1, message(b"2", 2, 2))
+
+
+def test_it_sees_a_qos2_message_that_goes_on_at_qos_0_before_it_is_committed_that_it_came(kept: Story) -> None:
+    kept.subscribes(2, "b", qos=0).commits()
+    kept.says(2, Publish("b", b"1", 2, packet_id=1)).gets(2, Publish("b", b"1"), leaves=False).settles()
+    with pytest.raises(Fault, match=r"Publish.* left on link 2, and what it promises is not committed"):
+        kept.leaves(2, Publish("b", b"1"), topic="b")
+
+
+def test_it_sees_a_suback_before_its_subscription_is_committed(kept: Story) -> None:
+    kept.says(2, Subscribe(1, [SubscriptionRequest("b", 1)])).gets(2, SubAck(1, [1]), leaves=False).settles()
+    with pytest.raises(Fault, match=r"SubAck.* left on link 2, and what it promises is not committed"):
+        kept.leaves(2, SubAck(1, [1]))
+
+
+def test_it_sees_a_connack_before_its_session_is_committed(kept: Story) -> None:
+    kept.happens(Opened(3, "new", 5))
+    kept.says(3, Connect("new", keep_alive=0, properties=Properties(session_expiry_interval=60)))
+    kept.gets(3, ConnAck(), leaves=False).settles()
+    with pytest.raises(Fault, match=r"ConnAck.* left on link 3, and what it promises is not committed"):
+        kept.leaves(3, ConnAck())
+
+
+def test_it_sees_a_connack_before_it_is_committed_that_the_former_session_is_over(kept: Story) -> None:
+    kept.says(2, Disconnect(0, Properties(session_expiry_interval=0))).settles(2)
+    kept.happens(ClientLost(2), Opened(3, "pub", 5)).says(3, Connect("pub", keep_alive=0))
+    kept.gets(3, ConnAck(), leaves=False).settles()
+    with pytest.raises(Fault, match=r"ConnAck.* left on link 3, and what it promises is not committed"):
+        kept.leaves(3, ConnAck())
+
+
+def test_what_promises_nothing_leaves_at_once(kept: Story) -> None:
+    link = kept.connects("passing", session_expiry_interval=0)
+    kept.says(link, Subscribe(1, [SubscriptionRequest("b", 1)])).gets(link, SubAck(1, [1])).settles()
+    kept.says(link, Publish("b", b"1", 1, packet_id=2)).gets(link, Publish("b", b"1", 1, packet_id=1), topic="b")
+    kept.gets(link, PubAck(2)).settles().says(link, PubAck(1)).settles().happens(Rested())
+
+
+def test_it_sees_a_qos0_message_that_waits(kept: Story) -> None:
+    kept.subscribes(2, "b", qos=0).commits()
+    kept.publishes(2, b"1", 1).gets(1, message(b"1", 1)).gets(2, PubAck(1), leaves=False).settles()
+    kept.happens(BrokerSent(2, ()))  # that one may wait
+    kept.says(2, Publish("b", b"2")).gets(2, Publish("b", b"2"), leaves=False).settles()
+    with pytest.raises(Fault, match=r"Publish.* waits on link 2, and nothing is to be committed for it"):
+        kept.happens(BrokerSent(2, ()))
+
+
+def test_it_sees_a_puback_that_waits_for_nothing(kept: Story) -> None:
+    kept.says(2, Publish("b", b"1", 1, packet_id=1)).gets(2, PubAck(1, 0x10), leaves=False).settles()
+    with pytest.raises(Fault, match=r"PubAck.* waits on link 2, and nothing is to be committed for it"):
+        kept.happens(BrokerSent(2, ()))
+
+
+def test_it_sees_an_answer_that_overtakes_another(kept: Story) -> None:
+    kept.publishes(2, b"1", 1).gets(1, message(b"1", 1)).gets(2, PubAck(1), leaves=False).settles()
+    kept.says(2, Publish("b", b"2", 1, packet_id=2)).gets(2, PubAck(2, 0x10), leaves=False).settles()
+    with pytest.raises(Fault, match=r"PubAck\(packet_id=2.* overtakes PubAck\(packet_id=1.* on link 2"):
+        kept.leaves(2, PubAck(2, 0x10))
+
+
+def test_it_sees_a_packet_that_overtakes_connack(kept: Story) -> None:
+    kept.subscribes(1, "b", qos=0).commits().loses(1)
+    kept.happens(Opened(3, "sub", 5))
+    kept.says(3, Connect("sub", clean_start=False, properties=Properties(session_expiry_interval=60)))
+    kept.gets(3, ConnAck(session_present=True), leaves=False).settles()
+    kept.says(2, Publish("b", b"1")).gets(3, Publish("b", b"1"), leaves=False).settles()
+    with pytest.raises(Fault, match="overtakes CONNACK on link 3"):
+        kept.leaves(3, Publish("b", b"1"))
+
+
+# A crash
+
+
+def test_what_was_acknowledged_is_owed_after_a_crash(kept: Story) -> None:
+    kept.publishes(2, b"1", 1).gets(2, PubAck(1), leaves=False).settles().commits().leaves(2, PubAck(1))
+    kept.crashes()
+    kept.connects("sub", session_present=True)
+    kept.connects("pub", session_present=True)
+    with pytest.raises(Fault, match=r"b'1' on 'a' at QoS 1 for session 3 of sub is lost"):
+        kept.happens(Rested())
+
+
+def test_what_was_not_acknowledged_may_be_lost_in_a_crash(kept: Story) -> None:
+    kept.publishes(2, b"1", 1).gets(1, message(b"1", 1)).gets(2, PubAck(1), leaves=False).settles()
+    kept.crashes(undone=1)
+    sub, pub = kept.connects("sub", session_present=True), kept.connects("pub", session_present=True)
+    kept.says(pub, Publish("a", b"1", 1, dup=True, packet_id=1))
+    kept.gets(sub, message(b"1", 1)).gets(pub, PubAck(1), leaves=False).settles().commits().leaves(pub, PubAck(1))
+    kept.says(sub, PubAck(1)).settles().happens(Rested())
+
+
+def test_it_sees_a_message_that_should_be_lost_in_a_crash(kept: Story) -> None:
+    kept.publishes(2, b"1", 1).gets(2, PubAck(1), leaves=False).settles().crashes(undone=1)
+    sub = kept.connects("sub", session_present=True)
+    with pytest.raises(Fault, match="nobody owes it that"):
+        kept.gets(sub, message(b"1", 1))
+
+
+def test_it_sees_a_session_that_is_lost_in_a_crash(kept: Story) -> None:
+    kept.crashes()
+    with pytest.raises(Fault, match="session present is True"):
+        kept.connects("sub")
+
+
+def test_it_sees_a_subscription_that_is_lost_in_a_crash(kept: Story) -> None:
+    kept.crashes()
+    kept.connects("sub", session_present=True)
+    pub = kept.connects("pub", session_present=True)
+    kept.publishes(pub, b"1", 1).gets(pub, PubAck(1, 0x10), leaves=False).settles()
+    with pytest.raises(Fault, match="is lost"):
+        kept.happens(Rested())
+
+
+def test_it_sees_a_session_that_comes_back_although_its_end_was_acknowledged(kept: Story) -> None:
+    kept.loses(1)
+    kept.connects("sub", clean_start=True)
+    kept.crashes()
+    link, pub = kept.connects("sub", session_present=True), kept.connects("pub", session_present=True)
+    kept.publishes(pub, b"1", 1)
+    with pytest.raises(Fault, match="nobody owes it that"):
+        kept.gets(link, message(b"1", 1))
+
+
+def in_flight(kept: Story, qos: int) -> None:
+    """Message 1 is in flight to ``sub`` under packet id 7, and all is safe."""
+    kept.publishes(2, b"1", qos).gets(1, message(b"1", qos, 7), leaves=False).settles().commits()
+    kept.leaves(1, message(b"1", qos, 7))
+
+
+def test_it_sees_another_packet_id_after_a_crash(kept: Story) -> None:
+    in_flight(kept, 1)
+    kept.crashes()
+    with pytest.raises(Fault, match="nobody owes it that, or not again"):
+        kept.gets(kept.connects("sub", session_present=True), message(b"1", 1, 1))
+
+
+def test_it_sees_a_qos2_message_that_the_application_gets_again_after_a_crash(kept: Story) -> None:
+    in_flight(kept, 2)
+    kept.says(1, PubRec(7)).settles().crashes(undone=1)  # only the client knows that it answered
+    link = kept.connects("sub", session_present=True)
+    with pytest.raises(Fault, match="came to the application twice"):
+        kept.gets(link, message(b"1", 2, 7, dup=True))
+
+
+def test_it_sees_a_qos2_message_of_a_client_that_is_taken_twice_over_a_crash(kept: Story) -> None:
+    kept.publishes(2, b"1", 2).gets(2, PubRec(1), leaves=False).settles().commits().leaves(2, PubRec(1)).crashes()
+    sub, pub = kept.connects("sub", session_present=True), kept.connects("pub", session_present=True)
+    kept.says(pub, PubRel(1)).gets(pub, PubComp(1), leaves=False).gets(sub, message(b"1", 2), leaves=False)
+    kept.settles().commits().leaves(sub, message(b"1", 2)).leaves(pub, PubComp(1))
+    with pytest.raises(Fault, match="nobody owes it that, or not again"):
+        kept.gets(sub, message(b"1", 2, 2))
+
+
+def test_it_sees_an_order_that_a_crash_has_swapped(kept: Story) -> None:
+    kept.publishes(2, b"1", 1).publishes(2, b"2", 1, packet_id=2).settles().commits().crashes()
+    link = kept.connects("sub", session_present=True)
+    kept.gets(link, message(b"2", 1, 1))
+    with pytest.raises(Fault, match="comes after a later one"):
+        kept.gets(link, message(b"1", 1, 2))
+
+
+def test_it_sees_a_retained_message_that_is_older_than_an_acknowledged_one(kept: Story) -> None:
+    for payload in (b"old", b"new"):
+        kept.says(2, Publish("b", payload, 1, retain=True, packet_id=1)).gets(2, PubAck(1, 0x10), leaves=False)
+        kept.settles().commits().leaves(2, PubAck(1, 0x10))
+    kept.crashes()
+    link = kept.connects("sub", session_present=True)
+    kept.subscribes(link, "b")
+    with pytest.raises(Fault, match="nobody owes it that"):
+        kept.gets(link, Publish("b", b"old", 1, retain=True, packet_id=1))
+
+
+def test_it_sees_that_the_will_of_a_client_does_not_come_after_a_crash(kept: Story) -> None:
+    for expiry_interval in (0, 60):
+        kept.connects(
+            f"dan {expiry_interval}",
+            will=Will("a", b"%d" % expiry_interval, qos=1),
+            session_expiry_interval=expiry_interval,
+        )
+    kept.crashes()
+    link = kept.connects("sub", session_present=True)
+    kept.gets(link, message(b"0", 1, 1)).gets(link, message(b"60", 1, 2))
+    kept.says(link, PubAck(1)).says(link, PubAck(2)).settles()
+    kept.connects("pub", session_present=True)
+    kept.connects("dan 60", session_present=True)
+    kept.happens(Rested())
+
+
+def test_it_sees_a_will_that_was_withdrawn_by_the_clients_return_after_a_crash(kept: Story) -> None:
+    will = Will("a", b"gone", qos=1, properties=Properties(will_delay_interval=10))
+    kept.connects("dan", will=will)
+    kept.crashes().happens(Ticked(9.0)).settles()
+    kept.connects("dan", session_present=True)
+    kept.happens(Ticked(11.0)).settles().commits()
+    link = kept.connects("sub", session_present=True)
+    with pytest.raises(Fault, match="nobody owes it that"):
+        kept.gets(link, message(b"gone", 1))
+
+
+def test_the_time_of_a_session_goes_on_over_a_crash(kept: Story) -> None:
+    kept.loses(1).commits().happens(Ticked(50.0)).settles().crashes()
+    kept.happens(Ticked(59.0)).settles().happens(Ticked(60.0)).settles().commits()
+    with pytest.raises(Fault, match="session present is False"):
+        kept.connects("sub", session_present=True)
+
+
+def test_the_time_of_a_session_is_over_while_the_broker_is_down(kept: Story) -> None:
+    kept.loses(1).commits().happens(Moved(61.0)).crashes()
+    with pytest.raises(Fault, match="session present is False"):
+        kept.connects("sub", session_present=True)
+
+
+# A store that fails
+
+
+def test_while_the_store_fails_messages_are_refused_and_go_nowhere(kept: Story) -> None:
+    kept.happens(Failing()).publishes(2, b"1", 1).gets(2, PubAck(1, 0x97)).settles()
+    with pytest.raises(Fault, match="nobody owes it that"):
+        kept.gets(1, message(b"1", 1))
+
+
+def test_it_sees_a_message_that_is_acknowledged_while_the_store_fails(kept: Story) -> None:
+    kept.happens(Failing()).publishes(2, b"1", 1)
+    with pytest.raises(Fault, match=r"PubAck\(packet_id=1, reason_code=16.*, and nothing could be stored"):
+        kept.gets(2, PubAck(1, 0x10))
+
+
+def test_it_sees_a_message_that_is_refused_although_it_could_be_stored(kept: Story) -> None:
+    kept.happens(Failing(), Recovered()).publishes(2, b"1", 1)
+    with pytest.raises(Fault, match="and everything could be stored"):
+        kept.gets(2, PubAck(1, 0x97))
+
+
+def test_it_sees_a_subscription_that_is_granted_while_the_store_fails(kept: Story) -> None:
+    kept.happens(Failing()).says(2, Subscribe(1, [SubscriptionRequest("b", 1)]))
+    with pytest.raises(Fault, match="and nothing could be stored"):
+        kept.gets(2, SubAck(1, [1]))
+
+
+def test_it_sees_a_session_that_begins_while_the_store_fails(kept: Story) -> None:
+    kept.happens(Failing(), Opened(3, "new", 5))
+    kept.says(3, Connect("new", keep_alive=0, properties=Properties(session_expiry_interval=60)))
+    with pytest.raises(Fault, match="for a client whose session cannot be stored"):
+        kept.gets(3, ConnAck())
+
+
+def test_it_sees_a_v3_client_that_is_not_closed_when_the_store_works_again(kept: Story) -> None:
+    kept.happens(Opened(3, "old", 4))
+    connect, publish = Connect("old", version=4, keep_alive=0), Publish("a", b"1", 1, packet_id=1)
+    for packet, answer in ((connect, ConnAck()), (publish, None)):
+        frame = encode(packet, 4)
+        kept.happens(ClientWrote(3, packet, frame), BrokerGot(3, packet, frame))
+        if answer is not None:
+            kept.happens(BrokerWrote(3, answer, encode(answer, 4))).settles()
+            kept.happens(BrokerSent(3, (encode(answer, 4),)), Failing())
+    kept.settles().happens(Recovered())
+    with pytest.raises(Fault, match=r"the broker closed links \[\]; that was due for \[3\]"):
+        kept.settles()
+
+
+# Lives in which something is changed afterwards
 
 
 def test_it_sees_that_a_message_is_missing_in_a_life() -> None:

@@ -1,9 +1,10 @@
 """A broker, its clients' links, and a clock moved by hand.
 
-Knows what the shell knows: it hands bytes to connections, empties outboxes that
-may leave, closes what the broker closes, and ticks once a second. Knows no
-chance: what happens when is the simulation's business. All that happens is told
-to the referee.
+Knows what the shell knows: it hands bytes to connections, ends each turn with a
+commit, empties outboxes, closes what the broker closes, and ticks once a second.
+It can end the broker's process, and begin another one with what its store has.
+Knows no chance: what happens when is the simulation's business. All that happens
+is told to the referee.
 """
 
 import math
@@ -14,44 +15,44 @@ from telex.engine.connection import Connection
 from telex.engine.engine import Engine
 from telex.engine.options import Options
 from telex.engine.outbox import Outbox
-from telex.engine.records import Record
+from telex.engine.restore import Restoration
 from telex.engine.seams import Gate, Journal, Observer
 from telex.wire.decode import Decoder
-from telex.wire.packets import ConnAck, Connect, Packet, PubAck, PubComp, Publish, PubRec, PubRel, SubAck, UnsubAck
+from telex.wire.packets import Packet, Publish
 from tests.simulation.history import (
     BrokerGot,
     BrokerLost,
+    BrokerSent,
     BrokerWrote,
     ClientWrote,
+    Committed,
+    Crashed,
     Event,
+    Failing,
     History,
     Moved,
     Opened,
+    Recovered,
     Settled,
     Ticked,
     line,
 )
-from tests.simulation.referee import Fault, Referee
+from tests.simulation.knowledge import differences
+from tests.simulation.ledger import Fault
+from tests.simulation.referee import Referee
+from tests.simulation.store import TurnJournal
 
 Parcel = tuple[Packet, bytes]
 """A packet and its bytes."""
-
-_PROMISES = (PubAck, PubRec, PubRel, PubComp, UnsubAck)
-
-
-class LateJournal(Journal):
-    """A journal that has committed what ``World.commit`` says."""
-
-    def append(self, record: Record) -> None:
-        self.appended += 1
 
 
 class Link:
     """A connection between a client and the broker: two queues of packets that are under way."""
 
-    def __init__(self, number: int, version: int) -> None:
+    def __init__(self, number: int, version: int, engine: Engine, address: str, now: float) -> None:
         self.number = number
         self.version = version
+        self.connection = Connection(engine, self, address, now)
         self.up: deque[Parcel] = deque()  # to the broker
         self.down: deque[Parcel] = deque()  # to the client
         self.is_client_here = True
@@ -60,30 +61,94 @@ class Link:
         self.ends_down = False  # and the same for the client
         self.is_read = True  # the client's machine takes what the broker sends
         self.unsent: list[Parcel] = []  # in the broker's outbox
-        self.needs = 0  # the position in the journal that what is in the outbox promises
+        self.has_news = False  # the broker wrote something, or something was committed, since the outbox was emptied
+        self._frames: list[bytes] = []  # of the outbox, when they were seen last
+        self._held: list[bytes] = []
+        self._seen = 0  # how many there were
+        self._seen_held = 0
+
+    def see_written(self) -> list[bytes]:
+        """What the broker has written since the last time; each is one packet.
+
+        What is held comes last, for it could be overtaken; but where that is a CONNACK it
+        comes first.
+        """
+        outbox = self.connection.outbox
+        frames, held = outbox.frames, _held(outbox)
+        new = frames[self._seen :] if frames is self._frames else frames
+        new_held = held[self._seen_held :] if held is self._held else held
+        self._see_frames()
+        return new_held + new if outbox.is_opening else new + new_held
+
+    @property
+    def has_unseen(self) -> bool:
+        """Whether there is something that ``see_written`` has not seen."""
+        frames, held = self.connection.outbox.frames, _held(self.connection.outbox)
+        new = len(frames) - (self._seen if frames is self._frames else 0)
+        return new > 0 or len(held) > (self._seen_held if held is self._held else 0)
+
+    def see_released(self) -> None:
+        """Some of what was held is so no more."""
+        self._see_frames()
+        self.has_news = True
+
+    def _see_frames(self) -> None:
+        outbox = self.connection.outbox
+        self._frames, self._held = outbox.frames, _held(outbox)
+        self._seen, self._seen_held = len(self._frames), len(self._held)
+
+    def take(self, now: float) -> list[Parcel]:
+        """Empty the broker's outbox."""
+        left: list[Parcel] = []
+        if self.connection.outbox.has_leaving:
+            for frame in split(self.connection.take(now)):
+                index = next((index for index, each in enumerate(self.unsent) if each[1] == frame), -1)
+                if index < 0:
+                    raise Fault(f"the outbox of link {self.number} gave {frame!r}, and {self.unsent} were written")
+                left.append(self.unsent.pop(index))
+        return left
+
+
+def _held(outbox: Outbox) -> list[bytes]:
+    return [] if outbox._held is None else outbox._held.frames
 
 
 class World:
-    """One engine, and the links to it.
+    """One engine, or one after the other, and the links to it.
 
     Args:
         options: the limits of the broker.
+        referee: who judges what happens.
         journal: where records go.
+        commits_at_once: what a turn has recorded is safe at its end; otherwise ``commit`` says when.
         is_verbose: print each event.
     """
 
-    def __init__(self, options: Options, referee: Referee, journal: Journal, *, is_verbose: bool = False) -> None:
+    def __init__(
+        self,
+        options: Options,
+        referee: Referee,
+        journal: Journal,
+        *,
+        commits_at_once: bool = False,
+        is_verbose: bool = False,
+    ) -> None:
         self.now = 1_000.0
         self.referee = referee
         self.history = History()
         self.journal = journal
+        self.turn = 0  # how many there were
         self.links: dict[int, Link] = {}
         self.connections: dict[int, Connection] = {}  # those that the broker has not closed, by number of the link
-        self.engine = Engine(options, self._no_client_id, journal=journal, gate=Gate(), observer=Observer())
+        self.options = options
+        self.engine = self._new_engine()
+        self.checks_law = False  # at the end of each turn
+        self._commits_at_once = commits_at_once
         self._is_verbose = is_verbose
         self._link_count = 0
         self._dropped = 0
-        self._unsent: dict[int, tuple[Link, Outbox]] = {}  # outboxes that something waits in
+        self._done_until = self.now  # what was due by then is done
+        self._unsent: dict[int, Link] = {}  # whose outboxes something waits in
         self._decoders = {version: Decoder(version=version) for version in (4, 5)}
         self.tell(Moved(self.now))
 
@@ -99,9 +164,9 @@ class World:
     def open(self, actor: str, version: int) -> Link:
         """A client makes a new connection."""
         self._link_count += 1
-        link = Link(self._link_count, version)
+        link = Link(self._link_count, version, self.engine, f"{actor}.test", self.now)
         self.links[link.number] = link
-        self.connections[link.number] = Connection(self.engine, link, f"{actor}.test", self.now)
+        self.connections[link.number] = link.connection
         self.tell(Opened(link.number, actor, version))
         return link
 
@@ -117,30 +182,26 @@ class World:
         data = b"".join([frame for _, frame in parcels])
         for packet, frame in parcels:
             self.tell(BrokerGot(link.number, packet, frame))
-        before = self.journal.appended
-        connection = self.connections[link.number]
         if 0 < cut_at < len(data):
-            connection.receive(data[:cut_at], self.now)
-            connection.receive(data[cut_at:], self.now)
+            link.connection.receive(data[:cut_at], self.now)
+            link.connection.receive(data[cut_at:], self.now)
         else:
-            connection.receive(data, self.now)
-        is_plain = len(parcels) == 1 and not isinstance(parcels[0][0], Connect)
-        self._settle(before, link if is_plain else None)
+            link.connection.receive(data, self.now)
+        self._end_turn()
 
     def carry_half(self, link: Link) -> None:
         """Let a part of a packet reach the broker; the rest will not come."""
         frame = link.up[0][1]
-        self.connections[link.number].receive(frame[: len(frame) // 2], self.now)
-        self._settle(self.journal.appended)
+        link.connection.receive(frame[: len(frame) // 2], self.now)
+        self._end_turn()
 
     def lose(self, link: Link) -> None:
         """The broker notices that a connection is gone."""
         link.up.clear()
         if link.is_broker_here:
             self.tell(BrokerLost(link.number))
-            before = self.journal.appended
-            self.connections[link.number].closed(self.now)
-            self._settle(before)
+            link.connection.closed(self.now)
+            self._end_turn()
 
     def leave(self, link: Link) -> None:
         """The client knows the link no more."""
@@ -160,58 +221,33 @@ class World:
         for second in range(math.floor(self.now) + 1, math.floor(then) + 1):
             self.now = float(second)
             self.tell(Ticked(self.now))
-            before = self.journal.appended
             self.engine.tick(self.now)
+            self._done_until = self.now
             there = len(self.connections)
-            self._settle(before)
+            self._end_turn()
             self.history.counts["ended by a time-out"] += there - len(self.connections)
             yield self.now
         if then != self.now:
             self.now = then
             self.tell(Moved(self.now))
 
-    # What the broker has written
+    # The end of a turn
 
-    def commit(self) -> None:
-        """All records so far are safe; what waited for that leaves."""
-        self.journal.committed = self.journal.appended
+    def _end_turn(self) -> None:
+        self._settle()
         self.flush()
 
-    def flush(self) -> None:
-        """Let leave what may leave."""
-        for number, (link, outbox) in list(self._unsent.items()):
-            if outbox.after > self.journal.committed or (
-                not link.is_read and link.is_broker_here and link.is_client_here
-            ):
-                continue
-            if link.needs > self.journal.committed:
-                raise Fault(f"an answer on link {number} left before its record was committed")
-            del self._unsent[number]
-            size = len(outbox.take())
-            if size != sum([len(frame) for _, frame in link.unsent]):
-                raise Fault(f"the outbox of link {number} gave {size} bytes, and {link.unsent} were written")
-            if link.is_client_here and not link.ends_down:
-                link.down.extend(link.unsent)
-            link.unsent.clear()
-            link.needs = 0
-            if outbox.is_closing:
-                link.ends_down = True
-
-    def _settle(self, before: int, link: Link | None = None) -> None:
-        """See what the broker has done: ``link`` brought one packet and no CONNECT, the journal stood at ``before``."""
-        for outbox in self.engine.take_ready():
-            of = outbox.stream
-            assert isinstance(of, Link)
-            self._unsent[of.number] = of, outbox
-        for other, outbox in list(self._unsent.values()):
-            frames = outbox.frames
-            for frame in frames[len(other.unsent) :]:  # each is one packet
-                packet = self._decoded(other, frame)
+    def _settle(self) -> None:
+        """See what the broker has done: that was a turn, and is recorded as a whole or not at all."""
+        self._watch_outboxes()
+        for link in self._unsent.values():
+            for frame in link.see_written():
+                packet = self._decoded(link, frame)
                 if isinstance(packet, Publish) and packet.dup:
                     self.history.counts["repeated by the broker"] += 1
-                other.unsent.append((packet, frame))
-                self._note_promise(other, packet, before, link)
-                self.tell(BrokerWrote(other.number, packet, frame))
+                link.unsent.append((packet, frame))
+                link.has_news = True
+                self.tell(BrokerWrote(link.number, packet, frame))
         closed = [number for number, connection in self.connections.items() if connection.is_closed]
         for number in closed:
             del self.connections[number]
@@ -223,17 +259,160 @@ class World:
         self.tell(Settled(dropped, tuple(closed)))
         for number in closed:
             self._forget(self.links[number])
+        self.turn += 1
+        self.journal.commit()
+        if self.checks_law:
+            self.check_law()
+        if self._commits_at_once:
+            self._commit(self.pending)
+
+    def _watch_outboxes(self) -> None:
+        for outbox in (*self.engine.take_ready(), *self.engine.holding):
+            link = outbox.stream
+            assert isinstance(link, Link)
+            self._unsent[link.number] = link
+
+    def flush(self) -> None:
+        """Let leave what may leave."""
+        self._watch_outboxes()
+        while any([self._flush_link(link) for link in list(self._unsent.values())]):
+            pass  # what waited in sessions has followed
+
+    def _flush_link(self, link: Link) -> bool:
+        """Empty an outbox, if its client reads: whether there was something in it."""
+        if not link.is_read and link.is_broker_here and link.is_client_here:
+            return False
+        outbox = link.connection.outbox
+        position = self.journal.appended
+        left = link.take(self.now)
+        if link.is_client_here and (left or link.has_news):
+            self.tell(BrokerSent(link.number, tuple([frame for _, frame in left])))
+            if not link.ends_down:
+                link.down.extend(left)
+        link.has_news = False
+        is_empty = not outbox.frames and not outbox.is_holding
+        if is_empty:
+            del self._unsent[link.number]
+        if is_empty and outbox.is_closing:
+            link.ends_down = True
+        if link.has_unseen or self.journal.appended != position:  # something followed: that is a turn of its own
+            self._settle()
+        return bool(left)
+
+    # The journal
+
+    @property
+    def pending(self) -> int:
+        """How many turns have recorded something that is not safe."""
+        return len(self.journal.pending) if isinstance(self.journal, TurnJournal) else 0
+
+    def commit(self, count: int) -> None:
+        """What the first turns have recorded that are not safe becomes so."""
+        self._commit(count)
         self.flush()
 
-    def _note_promise(self, other: Link, packet: Packet, before: int, link: Link | None) -> None:
-        """What answers a packet may not leave before all that the packet caused is safe."""
-        if isinstance(packet, ConnAck):  # it promises what earlier connections of the session have done
-            other.needs = max(other.needs, before)
-        elif other is link and self.journal.appended > before:
-            if isinstance(packet, _PROMISES):
-                other.needs = self.journal.appended
-            elif isinstance(packet, SubAck):  # records of retained messages come after it
-                other.needs = max(other.needs, before + 1)
+    def _commit(self, count: int) -> None:
+        journal = self.journal
+        if count == 0 or journal.is_failing:
+            return
+        assert isinstance(journal, TurnJournal)  # otherwise nothing is pending
+        self._write(journal, count)
+        self._tell_engine_of_commit()
+
+    def _write(self, journal: TurnJournal, count: int) -> None:
+        journal.write(count)
+        if not journal.is_relaxed:
+            journal.committed = journal.written
+            self.tell(Committed(journal.safe_turn))
+
+    def _tell_engine_of_commit(self) -> None:
+        holding = [outbox.stream for outbox in self.engine.holding]
+        self.engine.committed()
+        for link in holding:
+            assert isinstance(link, Link)
+            link.see_released()
+
+    def answer_fetch(self) -> bool:
+        """Give the broker what it wanted from its store first: whether there was something that can be given now."""
+        answer = self.journal.answer() if isinstance(self.journal, TurnJournal) else None
+        if answer is None:
+            return False
+        self.engine.fetched(*answer, self.now)
+        self._end_turn()
+        return True
+
+    def fail(self) -> None:
+        """From now on nothing can be written."""
+        self.journal.is_failing = True
+        self.tell(Failing())
+        for outbox in self.engine.holding[:]:
+            if outbox.is_closing:  # nobody knows when it could leave
+                outbox.forget_held()
+                self.engine.ready.append(outbox)
+        self.flush()
+
+    def recover(self, count: int) -> None:
+        """It can be again, and what the first turns have recorded that are not safe is."""
+        journal = self.journal
+        journal.is_failing = False
+        self.tell(Recovered())
+        if count:
+            assert isinstance(journal, TurnJournal)
+            self._write(journal, count)
+        self.engine.recovered(self.now)
+        self._settle()
+        self._tell_engine_of_commit()
+        self.flush()
+
+    # A crash
+
+    def crash(self, count: int, *, is_folded: bool) -> None:
+        """The broker's process ends, and another begins with what is safe.
+
+        Args:
+            count: so many turns that were not safe have become so, and nobody was told.
+            is_folded: the store gives back what its records come to, not all of them.
+        """
+        journal = self.journal
+        assert isinstance(journal, TurnJournal)
+        journal.write(count)
+        self.tell(Crashed(journal.safe_turn))
+        for link in list(self.links.values()):
+            link.is_broker_here = False
+            link.ends_down = True
+            link.up.clear()
+            self._forget(link)
+        self.connections.clear()
+        self._unsent.clear()
+        self._dropped = 0
+        self.journal = journal.successor()
+        self.engine = self._new_engine()
+        restoration = Restoration(self.engine)
+        for record in journal.store.folded() if is_folded else journal.store.records:
+            restoration.apply(record)
+        restoration.finish(self.now)
+        self._done_until = self.now
+        self._end_turn()
+
+    def check_law(self) -> None:
+        """The law: who replays the records has an engine that is equal to the one that made them.
+
+        Raises:
+            Fault: it is not.
+        """
+        journal = self.journal
+        assert isinstance(journal, TurnJournal)
+        found = differences(self.engine, journal.all_records(), self.options, self._done_until)
+        if found:
+            raise Fault(f"replaying the records gives another engine: {'; '.join(found)}")
+
+    def _new_engine(self) -> Engine:
+        return Engine(self.options, self._no_client_id, journal=self.journal, gate=Gate(), observer=Observer())
+
+    def _no_client_id(self) -> str:
+        raise AssertionError("every client here has a client id")
+
+    # Bytes
 
     def _decoded(self, link: Link, frame: bytes) -> Packet:
         decoder = self._decoders[link.version]
@@ -247,9 +426,6 @@ class World:
         """The packets that bytes of a client consist of."""
         for frame in split(data):
             yield self._decoded(link, frame), frame
-
-    def _no_client_id(self) -> str:
-        raise AssertionError("every client here has a client id")
 
 
 def split(data: bytes) -> Iterator[bytes]:
@@ -276,6 +452,9 @@ def leftovers(engine: Engine) -> list[str]:
     found = {
         "sessions": list(engine.sessions),
         "outboxes that are ready": engine.ready,
+        "outboxes that hold something": [outbox for outbox in engine.holding if outbox.is_holding],
+        "clients without an answer": list(engine.unanswered),
+        "memory of messages on their way": engine.surroundings.memory,
         "subscriptions by their counter": subscriptions.count,
         "shared subscriptions by their counter": subscriptions.shared_count,
         "exact filters": list(subscriptions._exact),

@@ -277,7 +277,9 @@ class Engine:
             return
         if session.permissions.may_publish(will.topic):  # they may have changed since CONNECT (section 4.12.1)
             # Retained or not as it asks [MQTT-3.1.2-14] [MQTT-3.1.2-15].
-            message = message_of(will.topic, will.payload, will.qos, will.retain, will.properties, now)
+            # Its properties are copied: the record of the will may not be written yet.
+            properties = None if will.properties is None else will.properties.copy()
+            message = message_of(will.topic, will.payload, will.qos, will.retain, properties, now)
             self.publish(message, session, now)
         else:
             reason = "it has no permission any more to publish its will"

@@ -94,6 +94,13 @@ class Properties:
         self.subscription_identifier_available = subscription_identifier_available  # 0 or 1
         self.shared_subscription_available = shared_subscription_available  # 0 or 1
 
+    def copy(self) -> "Properties":
+        """The same, to be changed apart from this."""
+        other = Properties()
+        for rule in RULES.values():
+            setattr(other, rule.name, getattr(self, rule.name))
+        return other
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Properties):
             return NotImplemented
