@@ -3,7 +3,8 @@
 ``world`` is either, one after the other; with ``--broker HOST:PORT`` it is the
 broker that listens there. ``make_world`` makes such a world with options or a
 gate of its own. ``engine`` is the world in memory only, for stories that move the
-clock, look into the engine or let a client freeze.
+clock, kill the broker, look into the engine or let a client freeze. In memory the
+broker has a journal, so that what it promises is held until that is written.
 """
 
 from collections.abc import Callable, Iterator

@@ -424,3 +424,49 @@ def test_a_will_as_large_as_a_packet_may_be_is_published(make_world: MakeWorld) 
 @pytest.mark.parametrize("topic", ["$SYS/broker/uptime", "$SYS/a"])
 def test_a_will_does_not_speak_for_the_broker(engine: World, topic: str) -> None:
     assert engine.knocks("c", will=Will(topic, b"x")).got == [ConnAck(0x87)]
+
+
+# A will and the end of the broker
+
+
+@edge("W3")
+@mqtt("MQTT-3.1.2-7", "MQTT-3.1.2-8")
+@mqtt("MQTT-3.1.2-8", v3=True)
+@each_version
+@pytest.mark.parametrize("keeps", [False, True])
+def test_a_will_outlives_the_broker(engine: World, keeps: bool, version: int) -> None:
+    watcher = kept(engine, "watcher").subscribes("w", qos=1)
+    will = Will("w", b"lost", qos=1, retain=True)
+    if keeps:
+        kept(engine, "c", version, will=will)
+    else:
+        engine.client("c", version=version, will=will)
+    engine.client("left well", version=version, will=Will("w", b"withdrawn", qos=1)).disconnects()
+    engine.restarts(after=5)
+    assert watcher.returns().payloads == [b"lost"]
+    assert engine.client("late").subscribes("w").payloads == [b"lost"]
+    engine.restarts()
+    assert watcher.returns().payloads == []  # it was published once
+
+
+@edge("W2", "W3")
+@mqtt("MQTT-3.1.2-8", "MQTT-3.1.3-9")
+def test_a_will_that_waits_falls_due_while_the_broker_is_not_there(engine: World) -> None:
+    watcher = engine.client("watcher", session_expiry=600).subscribes("w", qos=1)
+
+    def leaves(name: str, delay: int) -> None:
+        will = Will("w", name.encode(), qos=1, properties=Properties(will_delay_interval=delay))
+        engine.client(name, clean_start=False, session_expiry=600, will=will).drops()
+
+    leaves("gone", 20)
+    leaves("here", 20)
+    engine.client("here", clean_start=False, session_expiry=600)  # comes back, and takes its will back
+    engine.advance(10)
+    leaves("late", 100)
+    engine.restarts(after=15)
+    watcher = watcher.returns()
+    assert watcher.payloads == [b"gone"]
+    engine.advance(84)
+    assert watcher.payloads == [b"gone"]
+    engine.advance(2)
+    assert watcher.payloads == [b"gone", b"late"]

@@ -246,6 +246,23 @@ def test_the_time_counts_down_for_each_subscriber_by_itself(engine: World) -> No
 
 @edge("R4")
 @mqtt("MQTT-3.3.2-5", "MQTT-3.3.2-6")
+@pytest.mark.parametrize("qos", [1, 2])
+def test_the_time_of_a_message_counts_down_while_the_broker_is_not_there(engine: World, qos: int) -> None:
+    sub = engine.client("sub", session_expiry=600).subscribes("a/+", qos=2).drops()
+    pub = engine.client("pub").publishes("a/1", b"short", qos, retain=True, properties=expiring(50))
+    pub.publishes("a/2", b"long", qos, retain=True, properties=expiring(100))
+    engine.advance(10)
+    engine.restarts(after=50)
+    engine.advance(10)
+    for client in (sub.returns(), engine.client("late").subscribes("a/+", qos=2)):
+        assert [(message.payload, left(message)) for message in client.messages] == [(b"long", 30)]
+    engine.advance(30)
+    assert engine.client("later").subscribes("a/+").got == []
+    assert engine.engine.retained.count == 0
+
+
+@edge("R4")
+@mqtt("MQTT-3.3.2-5", "MQTT-3.3.2-6")
 def test_a_message_ends_on_time_also_between_two_full_seconds(engine: World) -> None:
     sub = engine.client("sub", session_expiry=600).subscribes("a", qos=1).drops()
     engine.advance(0.5)  # the engine ticks on full seconds only

@@ -345,6 +345,21 @@ def test_each_repeat_is_answered_however_many_come(world: World, version: int) -
 @mqtt("MQTT-4.3.3-10")
 @mqtt("MQTT-4.3.3-2", v3=True)
 @each_version
+def test_a_repeat_is_one_also_for_a_broker_that_was_killed(engine: World, version: int) -> None:
+    sub = kept(engine, "sub").subscribes("a", qos=2)
+    pub = kept(engine, "pub", version).sends(Publish("a", b"x", 2, packet_id=7))
+    assert sub.payloads == [b"x"]
+    engine.restarts()
+    sub = sub.returns()
+    pub = pub.returns().sends(Publish("a", b"x", 2, dup=True, packet_id=7), PubRel(7))
+    assert pub.got == [PubRec(7), PubComp(7)]
+    assert sub.payloads == []
+
+
+@edge("S3")
+@mqtt("MQTT-4.3.3-10")
+@mqtt("MQTT-4.3.3-2", v3=True)
+@each_version
 def test_a_repeat_after_a_resume_is_a_repeat(world: World, version: int) -> None:
     sub = world.client("sub").subscribes("a", qos=2)
     pub = kept(world, "pub", version).sends(Publish("a", b"x", 2, packet_id=7))

@@ -43,6 +43,31 @@ def test_an_unacknowledged_publish_comes_again_with_its_id_and_dup(world: World,
     assert sub.got == [Publish("a", b"x", qos, dup=True, packet_id=first.packet_id)]
 
 
+@edge("S1", "S2", "S7")
+@mqtt("MQTT-4.4.0-1", "MQTT-3.3.1-1", "MQTT-4.6.0-1")
+@mqtt("MQTT-4.4.0-1", "MQTT-3.3.1-1", v3=True)
+@each_version
+def test_what_is_unacknowledged_comes_again_also_from_a_broker_that_was_killed(engine: World, version: int) -> None:
+    sub = subscribed(engine, version)
+    pub = engine.client("pub")
+    for qos, payload in ((1, b"1"), (2, b"2"), (2, b"3"), (1, b"4")):
+        pub.publishes("a", payload, qos=qos)
+    first = {message.payload: message.packet_id for message in sub.messages}
+    sub.sends(PubRec(first[b"3"]))
+    engine.restarts()
+    engine.client("pub").publishes("a", b"5", qos=1)
+    sub = sub.returns()
+    assert sub.got[0] == PubRel(first[b"3"])
+    assert [(message.payload, message.dup) for message in sub.messages] == [
+        (b"1", True),
+        (b"2", True),
+        (b"4", True),
+        (b"5", False),
+    ]
+    assert all(first.get(message.payload) == message.packet_id for message in sub.messages[:3])
+    assert sub.messages[3].packet_id not in first.values()
+
+
 @edge("S2")
 @mqtt("MQTT-4.4.0-1")
 @mqtt("MQTT-4.4.0-1", v3=True)

@@ -45,6 +45,27 @@ def test_a_message_acknowledged_while_the_subscriber_is_away_waits_for_it(world:
 @mqtt("MQTT-4.5.0-1")
 @mqtt("MQTT-4.5.0-1", v3=True)
 @each_version
+@pytest.mark.parametrize("qos", [1, 2])
+def test_a_message_acknowledged_while_the_subscriber_is_away_outlives_the_broker(
+    engine: World, qos: int, version: int
+) -> None:
+    sub = kept(engine, "sub", version).subscribes("a", qos=2).drops()
+    pub = engine.client("pub", version=version)
+    for number in range(10):
+        pub.publishes("a", b"%d" % number, qos=qos)
+    engine.restarts(after=10)
+    sub = sub.returns()
+    assert sub.session_present
+    assert sub.payloads == [b"%d" % number for number in range(10)]
+    assert {(message.qos, message.dup) for message in sub.messages} == {(qos, False)}
+    engine.restarts()
+    assert sub.returns().got == []
+
+
+@edge("S6")
+@mqtt("MQTT-4.5.0-1")
+@mqtt("MQTT-4.5.0-1", v3=True)
+@each_version
 def test_a_message_waits_over_several_absences(world: World, version: int) -> None:
     sub = kept(world, "sub", version, acknowledges=False).subscribes("a", qos=1).drops()
     pub = world.client("pub")

@@ -335,7 +335,14 @@ def test_a_large_message_may_come_in_pieces(world: World) -> None:  # M3
         ("connect_timeout", 1, 3_600),
         ("max_inflight_messages", 1, 65_535),
         ("max_queued_messages", 1, 1 << 40),
+        ("max_queued_bytes", 1, 1 << 40),
+        ("max_queue_memory", 1, 1 << 40),
         ("max_outbox_bytes", 1, 1 << 40),
+        ("max_retained_messages", 1, 1 << 40),
+        ("max_retained_bytes", 1, 1 << 40),
+        ("max_sessions", 1, 1 << 40),
+        ("max_subscriptions", 1, 1 << 40),
+        ("v3_session_expiry", 0, 0xFFFFFFFF),
     ],
 )
 def test_a_limit_that_mqtt_cannot_say_is_refused(name: str, lowest: int, highest: int) -> None:  # section 3.2.2.3
@@ -355,7 +362,13 @@ def test_a_broker_of_the_smallest_limits_works(version: int) -> None:  # section
             topic_alias_maximum=0,
             max_inflight_messages=1,
             max_queued_messages=1,
+            max_queued_bytes=1,
+            max_queue_memory=1,
             max_outbox_bytes=1,
+            max_retained_messages=1,
+            max_retained_bytes=1,
+            max_sessions=2,
+            max_subscriptions=1,
         )
     )
     sub = world.client("sub", version=version)

@@ -16,7 +16,7 @@ from telex.codes import NEVER_EXPIRES
 from telex.topics import matches
 from telex.wire.packets import PubAck, PubComp, Publish, PubRec, PubRel, Will
 from telex.wire.properties import Properties
-from tests.engine.world import Client, World
+from tests.engine.world import Client, Ledger, World
 
 NAMES = st.sampled_from(["ann", "bob", "cyd", "dan"])
 TOPICS = st.sampled_from(["a", "a/b", "a/b/c", "b", "/", "$x/a", "w/ann"])
@@ -69,7 +69,7 @@ class EngineAgainstModel(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.world = World()
+        self.world = World(journal=Ledger())
         self.sessions: dict[str, ModelSession] = {}
         self.retained: dict[str, Sent] = {}
         self.count = 0

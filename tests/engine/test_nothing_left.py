@@ -5,18 +5,21 @@ import gc
 import pytest
 
 from telex.engine.engine import Engine
+from telex.engine.message import Message
 from telex.engine.options import Options
 from telex.engine.session import Session
 from telex.wire.packets import Disconnect, Publish, Subscribe, Will
 from telex.wire.packets import SubscriptionRequest as Request
 from telex.wire.properties import Properties
-from tests.engine.world import LateGate, World
+from tests.engine.world import LateGate, Ledger, World
 
 
 def assert_empty(engine: Engine) -> None:
     """Nothing is remembered of anybody; only what topics match nobody may be."""
     assert engine.sessions == {}
-    assert engine.ready == []
+    assert (engine.ready, engine.holding, engine.unanswered) == ([], [], {})
+    assert engine._ending == {}
+    assert engine.surroundings.memory == 0
     subscriptions = engine.subscriptions
     assert (subscriptions.count, subscriptions.shared_count) == (0, 0)
     assert subscriptions._exact == {}
@@ -46,9 +49,16 @@ def test_the_census_finds_who_is_there(world: World) -> None:  # else the others
     assert [session.client_id for session in census(world.engine)] == ["c"]
 
 
+@pytest.mark.parametrize("journal", [None, "remembers", "gives back"])
 @pytest.mark.parametrize("end", ["drops", "disconnects", "errs", "falls silent", "is taken over"])
-def test_nothing_is_left_of_clients_of_every_kind(end: str) -> None:  # pain 8
-    world = World(Options(max_queued_messages=5, max_inflight_messages=3, maximum_session_expiry=30))
+def test_nothing_is_left_of_clients_of_every_kind(end: str, journal: str | None) -> None:  # pain 8
+    options = Options(
+        max_queued_messages=5,
+        max_inflight_messages=3,
+        maximum_session_expiry=30,
+        max_queue_memory=64_000_000 if journal is None else 20_000,
+    )
+    world = World(options, journal=Ledger(page=2 if journal == "gives back" else 0) if journal else None)
     kinds = [
         {"version": version, "clean_start": clean, "acknowledges": acknowledges}
         for version in (3, 4, 5)
@@ -88,6 +98,33 @@ def test_nothing_is_left_of_clients_of_every_kind(end: str) -> None:  # pain 8
     world.advance(40)
     assert not any(client.is_connected for client in clients)
     world.advance(60)
+    assert_empty(world.engine)
+
+
+def test_nothing_is_left_of_those_who_waited_for_the_journal() -> None:  # pain 8
+    world = World(Options(maximum_session_expiry=5), journal=Ledger(is_slow=True))
+    for number, end in enumerate(("drops", "disconnects", "errs", "stays", "fails")):
+        client = world.knocks(f"c{number}", session_expiry=5)
+        client.sends(Subscribe(1, [Request("a", 2)]), Publish("a", b"x", 2, packet_id=1))
+        other = world.client(f"d{number}", version=4).sends(Publish("a", b"x", 1, retain=True, packet_id=1))
+        for each in (client, other):
+            if end == "drops":
+                each.drops()
+            elif end == "disconnects":
+                each.disconnects()
+            elif end == "errs":
+                each.sends_bytes(b"\x00\x00")
+            elif end == "fails":
+                world.fails()
+                each.sends(Publish("a", b"x", 1, packet_id=2))
+                world.knocks(f"c{number}")
+    world.recovers()
+    for client in world.everybody:
+        client.drops()
+    world.advance(6)
+    world.commits()
+    world.publishes(Message("a", b"", 0, True))
+    world.commits()
     assert_empty(world.engine)
 
 

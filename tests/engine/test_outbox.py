@@ -313,14 +313,31 @@ def test_nothing_overtakes_while_it_opens() -> None:  # [MQTT-3.2.0-1]
     outbox.append(PINGRESP_BYTES)
     outbox.publish(Message("a", b"x"), PUBLISH, b"", 0.0)
     outbox.append(ack(1), 9)
+    assert not outbox.has_leaving
     assert outbox.take() == b""
+    assert outbox.ready == []
     outbox.committed(5)
+    assert outbox.ready == [outbox]
+    assert outbox.has_leaving
     assert not outbox.is_opening
     assert read(outbox.take()) == [ConnAck(), PingResp(), Publish("a", b"x")]
     outbox.append(PINGRESP_BYTES)
     assert read(outbox.take()) == [PingResp()]
     outbox.committed(9)
     assert read(outbox.take()) == [PubAck(1)]
+
+
+def test_what_waited_for_connack_alone_leaves_with_it() -> None:  # [MQTT-4.6.0-5]: later QoS 0 will not wait either
+    outbox = outbox_of()
+    outbox.append(encode(ConnAck(), 5), 5)
+    outbox.is_opening = True
+    publish_numbered(outbox, Message("a", b"1", 2), PUBLISH | 4, 7, after=9)
+    outbox.publish(Message("a", b"2"), PUBLISH, b"", 0.0)
+    outbox.committed(5)
+    outbox.publish(Message("a", b"3"), PUBLISH, b"", 0.0)
+    assert read(outbox.take()) == [ConnAck(), Publish("a", b"2"), Publish("a", b"3")]
+    outbox.committed(9)
+    assert read(outbox.take()) == [Publish("a", b"1", 2, packet_id=7)]
 
 
 def test_what_is_held_counts_as_waiting() -> None:  # memory is bounded

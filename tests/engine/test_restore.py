@@ -15,10 +15,6 @@ from telex.engine import records
 from telex.engine.engine import Engine
 from telex.engine.message import Message
 from telex.engine.options import Options
-from telex.engine.queue import Outgoing
-from telex.engine.records import Record
-from telex.engine.seams import Gate, Journal, Observer
-from telex.engine.session import Session
 from telex.wire.packets import (
     Disconnect,
     Packet,
@@ -27,13 +23,16 @@ from telex.wire.packets import (
     Publish,
     PubRec,
     PubRel,
+    SubAck,
     Subscribe,
     SubscriptionRequest,
+    UnsubAck,
     Unsubscribe,
     Will,
 )
 from telex.wire.properties import Properties
 from tests.engine.babble import some_packets
+from tests.engine.replaying import Snapshot, check_turn, restored, without_wills
 from tests.engine.world import Client, Ledger, World, restore
 
 SUBSCRIBE = Subscribe(1, [SubscriptionRequest("a", 2)])
@@ -41,65 +40,6 @@ TIGHT = Options(receive_maximum=2, max_inflight_messages=2, max_queued_messages=
 
 
 # The law
-
-
-def restored(options: Options, kept: list[Record], now: float) -> Engine:
-    """An engine that has just begun, with what records tell."""
-    engine = Engine(options, str, journal=Journal(), gate=Gate(), observer=Observer())
-    restore(engine, kept, now)
-    return engine
-
-
-def without_wills(kept: list[Record]) -> list[Record]:
-    """All that changes nothing when it comes back."""
-    return [record for record in kept if not isinstance(record, records.Willed | records.Unwilled)]
-
-
-def way_of(outgoing: Outgoing) -> tuple[object, ...]:
-    """What there is to know of a message on its way; the message itself is the same object in its records."""
-    return (
-        outgoing.number,
-        outgoing.packet_id,
-        outgoing.is_released,
-        outgoing.first,
-        outgoing.extra,
-        outgoing.shared,
-        id(outgoing.message),
-    )
-
-
-def memory_of(session: Session, now: float) -> dict[str, Any]:
-    """What a kept session knows that must outlive the process; as if its client had left now."""
-    ends_at, will_at = session.ends_at, session.will_at
-    if session.client is not None:
-        ends_at, will_at = session.expires_at(now), 0.0
-    return {
-        "number": session.number,
-        "expiry": session.expiry_interval,
-        "ends at": ends_at,
-        "will at": will_at,
-        "subscriptions": {
-            name: (each.qos, each.no_local, each.retain_as_published, each.identifiers, each.extra)
-            for name, each in session.subscriptions.items()
-        },
-        "in flight": [way_of(each) for each in session.sender.in_flight.values()],
-        "waiting": [way_of(each) for each in session.queue.waiting or () if each.packet_id == 0],
-        "bytes": session.queue.bytes,
-        "owned": list(session.receiver.owned),
-    }
-
-
-class Snapshot:
-    """What an engine knew when a turn was over."""
-
-    def __init__(self, engine: Engine, count: int, now: float) -> None:
-        self.count = count  # of records by then
-        self.now = now
-        sessions = [each for each in engine.sessions.values() if each.is_kept]
-        self.sessions = {each.client_id: memory_of(each, now) for each in sessions}
-        self.retained = {message.topic: id(message) for message in engine.retained.all()}
-        self.subscribed = sum(len(each.subscriptions) for each in sessions)
-        self.last_numbers = (engine.last_session, engine.surroundings.last_message)
 
 
 class Witness(Ledger):
@@ -115,18 +55,6 @@ class Witness(Ledger):
         super().commit()
         if self.world is not None and len(self.turns) > before:
             self.snapshots.append(Snapshot(self.world.engine, len(self.everything), self.world.now))
-
-
-def check_turn(options: Options, kept: list[Record], snapshot: Snapshot) -> None:
-    """Who has the records of a turn and all before it knows what the engine knew then."""
-    engine = restored(options, without_wills(kept), snapshot.now)
-    found = {each.client_id: memory_of(each, snapshot.now) for each in engine.sessions.values()}
-    for memory in (*found.values(), *snapshot.sessions.values()):
-        memory["will at"] = 0.0  # there are none here
-    assert found == snapshot.sessions
-    assert {message.topic: id(message) for message in engine.retained.all()} == snapshot.retained
-    assert engine.subscriptions.count == snapshot.subscribed
-    assert (engine.last_session, engine.surroundings.last_message) == snapshot.last_numbers
 
 
 def check_wills(world: World) -> None:
@@ -344,6 +272,115 @@ def test_when_all_sessions_are_over_no_memory_is_in_use(acts: list[Any]) -> None
             life.leaves(number, None)
         assert world.engine.sessions == {}
         assert world.engine.surroundings.memory == 0
+
+
+PROMISES = st.one_of(
+    st.tuples(st.sampled_from(["publishes"]), st.sampled_from([1, 1, 2, 2, 0]), st.booleans(), st.booleans()),
+    st.sampled_from(["releases", "drops", "subscribes", "unsubscribes"]),
+    st.integers(0, 3),  # so many more turns are on disk
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(acts=st.lists(PROMISES, min_size=3, max_size=30))
+def test_what_was_acknowledged_is_there_after_a_kill(acts: list[Any]) -> None:  # promise: acknowledged means on disk
+    world = World(journal=Ledger(is_slow=True))
+    world.knocks("sub", session_expiry=60).sends(SUBSCRIBE)
+    world.commits()
+    world.everybody[0].drops()
+    hopeful = Hopeful(world)
+    for act in acts:
+        hopeful.does(act)
+    world.restarts()
+    hopeful.check()
+
+
+class Hopeful:
+    """A client that remembers what it was promised."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.count = 0
+        self.was_here = False  # CONNACK has come
+        self.sent: dict[int, tuple[int, bool]] = {}  # packet id -> number of the message, whether it was retained
+        self.acknowledged: list[int] = []  # numbers
+        self.retained = 0  # the last number that was acknowledged as retained; those of empty messages are negative
+        self.cleared = 0  # the last number of an empty message
+        self.owned: set[int] = set()  # packet ids that PUBREC came for, and that PUBREL was not sent for
+        self.free: set[int] = set()  # packet ids that PUBCOMP came for
+        self.asked = 0  # how often it has subscribed or unsubscribed
+        self.subscribed: bool | None = False  # to ``s``; None: it has asked, and does not know
+        self.comes()
+
+    def comes(self) -> None:
+        self.client = self.world.knocks("pub", clean_start=False, session_expiry=60)
+
+    def does(self, act: Any) -> None:
+        if isinstance(act, int):
+            self.world.commits(act)
+        elif isinstance(act, tuple):
+            self.publishes(*act[1:])
+        elif act == "releases":
+            for packet_id in sorted(self.owned):
+                self.client.sends(PubRel(packet_id))
+            self.owned.clear()
+        elif act == "drops":
+            self.client.drops()
+            self.comes()
+        else:
+            self.subscribed = None
+            self.asked += 1
+            if act == "subscribes":
+                self.client.sends(Subscribe(self.asked, [SubscriptionRequest("s", 1)]))
+            else:
+                self.client.sends(Unsubscribe(self.asked, ["s"]))
+        self.listens()
+
+    def publishes(self, qos: int, retain: bool, is_empty: bool) -> None:
+        self.count += 1
+        packet_id = 1_000 + self.count if qos else 0
+        payload = b"%d" % self.count
+        if retain and is_empty:
+            payload = b""
+            self.cleared = self.count
+        if qos:
+            self.sent[packet_id] = self.count if payload else -self.count, retain
+        self.client.sends(Publish("a", payload, qos, retain, packet_id=packet_id))
+
+    def listens(self) -> None:
+        for packet in self.client.takes():
+            if isinstance(packet, PubAck | PubRec):
+                number, retain = self.sent[packet.packet_id]
+                self.acknowledged.append(abs(number))
+                self.retained = number if retain else self.retained
+                if isinstance(packet, PubRec):
+                    self.owned.add(packet.packet_id)
+            elif isinstance(packet, PubComp):
+                self.free.add(packet.packet_id)
+            elif isinstance(packet, SubAck | UnsubAck):
+                if packet.packet_id == self.asked:
+                    self.subscribed = isinstance(packet, SubAck)
+            else:
+                self.was_here = True
+
+    def check(self) -> None:
+        engine = self.world.engine
+        waiting = [each.message for each in engine.sessions["sub"].queue.waiting or ()]
+        numbers = [int(message.payload) for message in waiting if message.payload]
+        assert numbers == sorted(numbers)
+        empty = {abs(number) for number, _ in self.sent.values() if number < 0}
+        assert set(self.acknowledged) - empty <= set(numbers)
+        assert len(waiting) >= len(self.acknowledged)
+        if not self.was_here:
+            return
+        session = engine.sessions["pub"]
+        assert self.owned <= set(session.receiver.owned)
+        assert not self.free & set(session.receiver.owned)
+        if self.subscribed is not None:
+            assert ("s" in session.subscriptions) is self.subscribed
+        retained = [int(message.payload) for message in engine.retained.all()]
+        assert all(number >= abs(self.retained) for number in retained)  # never older than what was acknowledged
+        assert retained or self.retained <= 0 or self.cleared > self.retained
 
 
 # Sessions and subscriptions
@@ -584,7 +621,7 @@ def test_what_was_refused_stays_refused(world: World) -> None:  # [MQTT-4.4.0-2]
     assert sub.returns().got == []
 
 
-def test_a_queue_keeps_its_limit(world: World) -> None:  # memory is bounded
+def test_a_queue_keeps_its_limit() -> None:  # memory is bounded
     world = World(Options(max_queued_messages=3), journal=Ledger())
     sub = keeper(world).drops()
     world.client("pub").publishes("a", b"1", qos=1).publishes("a", b"2", qos=1)

@@ -117,7 +117,7 @@ class World:
         self.journal = journal or Journal()
         self.diary = Diary()
         self._nameless = 0
-        self._clients: list[Client] = []
+        self.everybody: list[Client] = []  # who ever came to this broker
         self._begin()
 
     def _begin(self) -> None:
@@ -147,7 +147,7 @@ class World:
     def new_client(self, name: str, manners: Manners) -> "Client":
         """Somebody with a socket, of the kind that this world has."""
         client = Client(self, name, manners)
-        self._clients.append(client)
+        self.everybody.append(client)
         return client
 
     def advance(self, seconds: float) -> None:
@@ -192,9 +192,12 @@ class World:
         assert isinstance(self.journal, Ledger)
         return self.journal
 
-    def commits(self) -> None:
-        """All records so far are on disk, and what was asked for is read: what waited for that leaves."""
-        self.ledger.writes()
+    def commits(self, turns: int | None = None) -> None:
+        """All records so far are on disk, or so many more turns, and what was asked for is read.
+
+        What waited for that leaves.
+        """
+        self.ledger.writes(turns)
         self._come_forward()
         self.flush()
 
@@ -221,9 +224,9 @@ class World:
         Nobody can say a word, and nobody is connected any more; clients may return.
         """
         kept = self.ledger.is_opened_again()
-        for client in self._clients:
+        for client in self.everybody:
             client.is_connected = False
-        self._clients.clear()
+        self.everybody.clear()
         self.now += after
         self._begin()
         restore(self.engine, kept, self.now)
@@ -642,13 +645,18 @@ class Ledger(GatheringJournal):
         if not self.is_slow and not self.is_failing:
             self.writes()
 
-    def writes(self) -> None:
-        """All so far is on disk."""
-        self.committed = self.appended
-        self.written = len(self.everything)
+    def writes(self, turns: int | None = None) -> None:
+        """All so far is on disk; or so many more turns."""
+        if turns is None:
+            self.written = len(self.everything)
+        else:
+            ahead = [turn for turn in self.turns if turn > self.written]
+            self.written = [self.written, *ahead][: turns + 1][-1]
+        self.committed = self.appended - (len(self.everything) - self.written)
 
     def is_opened_again(self) -> list[Record]:
         """What is on disk, after the process has ended; the rest was never there."""
+        self.is_failing = False
         self.takes()
         del self.everything[self.written :]
         self._taken = self.written

@@ -92,3 +92,70 @@ def test_what_an_earlier_connection_left_counts_no_more() -> None:  # section 4.
     receiver.accept_at_once()
     receiver.resume(1)
     receiver.accept_at_once()
+
+
+def test_an_acknowledgement_that_waits_makes_no_room() -> None:  # section 4.9: the peer cannot know of it
+    receiver = Receiver(3)
+    for _ in range(3):
+        receiver.accept_at_once()
+    receiver.acknowledged(waiting=2)
+    receiver.accept_at_once()
+    with pytest.raises(ProtocolError, match="4 messages in flight, we allowed 3"):
+        receiver.accept_at_once()
+    receiver.acknowledged(waiting=1)
+    receiver.accept_at_once()
+    receiver.accept_at_once()
+    with pytest.raises(ProtocolError):
+        receiver.accept_at_once()
+
+
+def test_what_waits_may_leave_without_anything_new() -> None:  # section 4.9
+    receiver = Receiver(2)
+    receiver.accept_at_once()
+    receiver.accept_at_once()
+    receiver.acknowledged(waiting=2)
+    receiver.acknowledged(waiting=2)
+    with pytest.raises(ProtocolError):
+        receiver.accept_at_once()
+    receiver.acknowledged()
+    receiver.accept_at_once()
+    receiver.accept_at_once()
+
+
+def test_a_pubcomp_for_an_unknown_id_makes_room_as_any_does() -> None:
+    # section 4.9: the peer counts each PUBCOMP that it gets
+    receiver = Receiver(1)
+    receiver.accept(7)
+    assert not receiver.release(8)
+    receiver.acknowledged()
+    assert receiver.accept(9)
+
+
+def test_there_is_never_more_room_than_allowed() -> None:  # section 4.9
+    receiver = Receiver(1)
+    for packet_id in range(5):
+        receiver.release(packet_id)
+    receiver.acknowledged()
+    receiver.accept_at_once()
+    with pytest.raises(ProtocolError):
+        receiver.accept_at_once()
+
+
+def test_a_pubcomp_for_an_earlier_connections_message_takes_no_room() -> None:  # section 4.9
+    receiver = Receiver(1)
+    receiver.accept(7)
+    receiver.resume(1)
+    assert receiver.owns(7)
+    receiver.release(7)
+    receiver.acknowledged(waiting=1)  # its PUBCOMP has not left
+    receiver.accept_at_once()
+    with pytest.raises(ProtocolError):
+        receiver.accept_at_once()
+
+
+def test_who_begins_anew_has_all_the_room() -> None:  # section 4.9
+    receiver = Receiver(1)
+    receiver.accept(7)
+    receiver.forget()
+    assert not receiver.owns(7)
+    assert receiver.accept(7)

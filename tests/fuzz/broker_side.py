@@ -36,7 +36,8 @@ from telex.wire.packets import (
     Will,
 )
 from telex.wire.properties import Properties
-from tests.engine.world import Client, Manners, World
+from tests.engine.replaying import Snapshot, check_turn
+from tests.engine.world import Client, Ledger, Manners, World
 from tests.fuzz.script import FRAMED, PIECE, Script
 
 VERSIONS = (5, 4, 3)
@@ -52,7 +53,11 @@ OPTIONS = {
     "maximum_session_expiry": 30,
     "max_inflight_messages": 3,
     "max_queued_messages": 4,
+    "max_queued_bytes": 500,
+    "max_queue_memory": 5_000,
     "max_outbox_bytes": 4_000,
+    "max_subscriptions": 8,
+    "max_retained_messages": 5,
 }
 
 
@@ -265,7 +270,7 @@ class Scene:
 
     def __init__(self, version: int) -> None:
         self.version = version
-        self.world = World(Options(**OPTIONS), gate=RiddleGate())
+        self.world = World(Options(**OPTIONS), gate=RiddleGate(), journal=Ledger())
         self.witness = self.world.client(WITNESS, version=4).subscribes(SAFE, qos=1)
         self.strangers: list[Stranger] = []
         self.stranger = self.meets()
@@ -342,6 +347,12 @@ class Scene:
         self.witness.publishes(SAFE, b"still here", qos=1)
         assert b"still here" in self.witness.payloads
 
+    def check_records(self) -> None:
+        """Who replays the records knows what the engine knows."""
+        everything = self.world.ledger.everything
+        snapshot = Snapshot(self.world.engine, len(everything), self.world.now)
+        check_turn(self.world.options, everything, snapshot)
+
     def check_end(self) -> None:
         """When everyone is gone, the engine is as empty as it was."""
         for stranger in self.strangers:
@@ -375,7 +386,8 @@ def retained_topics(engine: Engine) -> list[str]:
 def assert_empty(engine: Engine) -> None:
     """Nothing is remembered of anybody."""
     assert engine.sessions == {}
-    assert engine.ready == []
+    assert (engine.ready, engine.holding, engine.unanswered) == ([], [], {})
+    assert engine.surroundings.memory == 0
     subscriptions = engine.subscriptions
     assert (subscriptions.count, subscriptions.shared_count) == (0, 0)
     assert subscriptions._exact == {}
@@ -396,4 +408,5 @@ def connection(data: bytes) -> None:
     while script.goes_on:
         scene.act(script)
     scene.check_witness()
+    scene.check_records()
     scene.check_end()

@@ -4,7 +4,7 @@ import pytest
 
 from telex.codes import MQTT_5
 from telex.wire.packets import Packet, PingReq, PingResp, Publish, Subscribe, SubscriptionRequest
-from tests.engine.world import Client, Manners, World
+from tests.engine.world import Client, Ledger, Manners, World
 from tests.hostile.reading import bare, each
 from tests.hostile.sequences import CONNECTED, KEEP_ALIVE, NOTHING_SAID, ROWS, WIRE_ROWS, Answer, Row
 
@@ -20,7 +20,7 @@ class Scene:
     def __init__(self, row: Row, version: int) -> None:
         self.row = row
         self.version = version
-        self.world = World()
+        self.world = World(journal=Ledger())
         self.older = self.world.client("bystander of v3.1.1", version=4)
         self.newer = self.world.client("bystander of v5")
         for each_of_them in (self.older, self.newer):

@@ -532,8 +532,10 @@ async def fill(directory: Path) -> None:
             desk.append(records.Willed(f"client-{session}", Will("w", b"x", properties=Properties(content_type="x"))))
             desk.append(records.Retain(Message(f"r/{session}", b"x" * 100 * session, 1, True, EVERY_PROPERTY)))
         for number in range(1, 401):
-            desk.append(queued(number, 1 + number % 20, Message("a", b"x" * 500, 2, False, EVERY_PROPERTY), first=0x34))
-            if number < 200:
+            is_sent = number < 200
+            payload = (b"sent" if is_sent else b"waits") * 100
+            desk.append(queued(number, 1 + number % 20, Message("a", payload, 2, False, EVERY_PROPERTY), first=0x34))
+            if is_sent:
                 desk.append(records.Sent(number, number))
         await desk.writes()
 
@@ -560,6 +562,12 @@ async def has_a_flipped_page(file: Path) -> None:
     await fill(file.parent)
     page = rows(file.parent, "SELECT rootpage FROM sqlite_master WHERE name = 'queue'")[0][0]
     flip(file, (page - 1) * 4_096, 4_096)
+
+
+async def has_a_flipped_page_that_is_not_read_at_the_start(file: Path) -> None:
+    await fill(file.parent)
+    place = content_of(file).rindex(b"waits" * 100)
+    flip(file, place - place % 4_096, 8)
 
 
 async def has_no_schema_to_read(file: Path) -> None:
@@ -595,7 +603,7 @@ def flip(file: Path, start: int, length: int) -> None:
     "damage",
     [
         *(has_garbage, has_a_few_bytes, was_cut_in_the_middle, was_cut_within_a_page),
-        *(has_a_flipped_page, has_no_schema_to_read),
+        *(has_a_flipped_page, has_a_flipped_page_that_is_not_read_at_the_start, has_no_schema_to_read),
     ],
 )
 async def test_a_damaged_store_is_put_aside(  # type: ignore[no-untyped-def]

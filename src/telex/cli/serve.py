@@ -105,7 +105,7 @@ async def _serve(broker: Broker) -> None:
 def data_directory() -> Path:
     """Where the broker keeps what must outlive it, if nobody says: as the platform has it for a service, or a user."""
     given = os.environ.get("STATE_DIRECTORY")  # systemd's word for it
-    if given:
+    if sys.platform == "linux" and given:
         return Path(given.split(":")[0])
     if sys.platform == "linux" and os.geteuid() == 0:
         return Path("/var/lib/telex")

@@ -122,6 +122,7 @@ class Connection(Client):
 
     def closed(self, now: float, reason: str = "the client closed it") -> None:
         """The connection is gone, without a word of the client."""
+        self.outbox.forget_held()  # nobody is there to hear it
         if not self.is_closed:
             self._end(reason, with_will=True, now=now)
 
@@ -271,6 +272,8 @@ class Connection(Client):
             self.engine.unanswered.pop(self, None)
         self.engine.deadlines.drop(self)
         self.engine.stats.sockets_open -= 1
+        if self.engine.journal.is_failing:
+            self.outbox.forget_held()  # nobody knows when it could leave
         self.outbox.close()
         session = self.session
         if session is not None:
@@ -376,8 +379,7 @@ class Connection(Client):
         connack = encode(ConnAck(session_present=is_present, properties=properties), packet.version)
         after = outbox.in_order(session.promised_at, self.engine.journal.committed)
         # The first packet but for AUTH, and the only CONNACK [MQTT-3.1.4-5] [MQTT-3.2.0-1] [MQTT-3.2.0-2].
-        outbox.append(connack, after)
-        outbox.is_opening = after > 0
+        outbox.open(connack, after)
         self.engine.deadlines.drop(self)
         self.last_received = now  # the client is not to blame for the time that its login took
         if self.keep_alive:
@@ -394,8 +396,13 @@ class Connection(Client):
             text = f"there are {len(engine.sessions):,} sessions, as many as max_sessions allows"
             self.disconnect(ReasonCode.QUOTA_EXCEEDED, text, now)
             return False
-        if is_kept and engine.journal.is_failing and (is_new or session is None or not session.is_kept):
-            self.disconnect(ReasonCode.SERVER_UNAVAILABLE, "its session could not be stored", now)
+        if not engine.journal.is_failing:
+            return True
+        begins = is_kept and (is_new or session is None or not session.is_kept)
+        ends = engine.is_ending(client_id) or (is_new and session is not None and session.number > 0)
+        if begins or ends:
+            text = "the beginning or the end of its session could not be stored"
+            self.disconnect(ReasonCode.SERVER_UNAVAILABLE, text, now)
             return False
         return True
 

@@ -97,11 +97,11 @@ class Engine:
 
     def committed(self) -> None:
         """The journal has come forward: what waited for that may leave."""
-        if self.journal.committed >= max(self._ending.values(), default=0):
-            self._ending.clear()
+        position = self.journal.committed
+        for client_id in [each for each, at in self._ending.items() if at <= position]:
+            del self._ending[client_id]
         holding = self.holding[:]
         self.holding.clear()
-        position = self.journal.committed
         for outbox in holding:
             outbox.committed(position)
 
@@ -129,6 +129,10 @@ class Engine:
             client_id = self.new_client_id()
             if client_id not in self.sessions:  # somebody may have come with it
                 return client_id
+
+    def is_ending(self, client_id: str) -> bool:
+        """Whether a kept session of the client has ended, and might come back if the process ended now."""
+        return client_id in self._ending
 
     def open_session(
         self,
@@ -160,6 +164,7 @@ class Engine:
         if session is None:  # [MQTT-3.1.2-6]
             session = self.new_session(client_id)
             session.promised_at = self._ending.get(client_id, 0)  # that the former one does not come back
+        self._tell_missed(session)
         self.deadlines.drop(session)
         session.ends_at = 0.0  # not while it is connected [MQTT-4.1.0-1]
         session.will_at = 0.0  # a will that waited is not sent any more [MQTT-3.1.3-9]
@@ -218,10 +223,16 @@ class Engine:
     def close_session(self, session: Session, *, with_will: bool, now: float) -> None:
         """A session's connection is over. Without ``with_will`` its will is forgotten [MQTT-3.14.4-3]."""
         session.closed()
+        self._tell_missed(session)
         self.stats.clients_connected -= 1
         if not with_will:
             self._set_will(session, None)
         self.leave_session(session, now)
+
+    def _tell_missed(self, session: Session) -> None:
+        count = session.take_missed()
+        if count > 0:
+            self.observer.missed(session.client_id, count, session.dropped)
 
     def leave_session(self, session: Session, now: float) -> None:
         """The client of a session is away from now on."""

@@ -82,6 +82,7 @@ class Outbox:
         self.trouble: ProtocolError | None = None  # why this client cannot be served any longer
         self.receiver: Receiver | None = None  # of the session, to be told when acknowledgements leave
         self._held: _Held | None = None  # None: nothing
+        self._early = 0  # frames that were there when CONNACK came
         self._ended = 0  # exchanges of the client whose last answer was added, on this connection
         self._answers = 0  # bytes since the outbox was emptied that are no PUBLISH
         self.is_closing = False  # nothing is added any more; when all has left, the connection closes
@@ -94,6 +95,11 @@ class Outbox:
     def is_holding(self) -> bool:
         """Whether something waits for the journal: what must not overtake it has to wait too."""
         return self._held is not None
+
+    @property
+    def is_holding_answers(self) -> bool:
+        """Whether what waits for the journal is not only messages."""
+        return self._held is not None and self._held.answers > 0
 
     def in_order(self, after: int, committed: int) -> int:
         """What a packet above QoS 0 has to wait for: ``after``, if it is not committed, or what is held already.
@@ -154,6 +160,12 @@ class Outbox:
                 self.ready.append(self)
             self.frames.append(frame)
 
+    def open(self, connack: bytes, after: int) -> None:
+        """Add the CONNACK; ``after`` is as in ``append``. AUTH stands before it, and all else comes behind it."""
+        self._early = len(self.frames)
+        self.append(connack, after)
+        self.is_opening = self.is_holding
+
     def _hold(self, frame: bytes, after: int, ends: int) -> None:
         held = self._held
         if held is None:
@@ -172,8 +184,8 @@ class Outbox:
             if self.is_opening:  # CONNACK is the first of them
                 self.is_opening = False
                 self.ready.append(self)
-                leaving.extend(self.frames)
-                self.frames = leaving
+                early = self._early
+                self.frames = self.frames[:early] + leaving[:1] + self.frames[early:] + leaving[1:]
             else:
                 if not self.frames:
                     self.ready.append(self)

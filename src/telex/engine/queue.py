@@ -16,8 +16,7 @@ from telex.flow import Delivery
 _NEVER: Final = math.inf
 _FEW: Final = 200  # messages in memory below which the next ones are fetched from the store,
 _FEW_BYTES: Final = 1024 * 1024  # if their payloads are less than this as well
-_OUTGOING_BYTES: Final = 200  # memory that a message on its way takes for each session
-_MESSAGE_BYTES: Final = 400  # and for itself, besides its payload
+_OVERHEAD: Final = 600  # bytes of memory that a message on its way takes besides its payload
 
 
 class Outgoing(Delivery):
@@ -220,5 +219,5 @@ class Queue:
 
 
 def _memory_of(message: Message) -> int:
-    """What a message on its way adds to the memory in use, in bytes; a retained one is there already."""
-    return _OUTGOING_BYTES if message.retain else _OUTGOING_BYTES + _MESSAGE_BYTES + len(message.payload)
+    """What a message on its way adds to the memory in use, in bytes."""
+    return _OVERHEAD + len(message.payload)

@@ -6,7 +6,7 @@ from mypy_extensions import mypyc_attr
 
 from telex.engine.deadlines import Timed
 from telex.engine.permissions import EVERYTHING, Permissions
-from telex.engine.records import Done, Queued, Record, Sent
+from telex.engine.records import Done, Queued, Record, Retain, Sent
 from telex.wire.packets import Connect
 
 _BEHIND_RECORDS: Final = 50_000
@@ -76,8 +76,11 @@ class GatheringJournal(Journal):
         elif isinstance(record, Sent):
             if record.qos == 1 and 0 < self._first_number <= record.number:
                 self._fleeting += 1
-        elif isinstance(record, Done) and 0 < self._first_number <= record.number:
-            self._fleeting -= 1
+        elif isinstance(record, Done):
+            if 0 < self._first_number <= record.number:
+                self._fleeting -= 1
+        elif isinstance(record, Retain):
+            self.gathered_bytes += len(record.message.payload)
 
     @property
     def is_behind(self) -> bool:
@@ -187,6 +190,9 @@ class Observer:
 
     def unsubscribed(self, client_id: str, topic_filter: str) -> None:
         """A client dropped a subscription."""
+
+    def missed(self, client_id: str, count: int, total: int) -> None:
+        """A client that comes or goes did not get so many messages since the last time, and so many in its session."""
 
     def dropping(self, client_id: str, topic: str, reason: str) -> None:
         """The first message of a row that a client will not get, or that is not retained for anybody."""

@@ -103,6 +103,7 @@ class Session(Timed):
         self.will_delay = 0  # seconds between the loss of the connection and the will
         self.will_at = 0.0  # when the will falls due; 0: not yet
         self.dropped = 0  # messages that its client should have got and did not
+        self._told = 0  # of these, how many somebody was told of
         self._is_passing_over = False  # a row of messages of QoS 0 is being dropped
         self._is_dropping = False  # a row of others
 
@@ -172,10 +173,12 @@ class Session(Timed):
             self._send(outgoing, now)
             return
         has_room = queue.has_room(message, now, room=room, most=most)
-        if not has_room and self.surroundings.options.queue_drops == "newest":
+        drops_newest = self.surroundings.options.queue_drops == "newest" or len(message.payload) > most
+        if not has_room and drops_newest:
             self._dropped(message, _QUEUE_FULL)
             return
-        if queue.fits_into_memory(message):
+        # Retained messages for a new subscription are there already, and none of them may be missing.
+        if queue.fits_into_memory(message) or (most == _NO_LIMIT and not queue.stored):
             outgoing = self._queued(message, first, subscription)
             queue.keep(outgoing)
             queue.append(outgoing)
@@ -321,12 +324,11 @@ class Session(Timed):
             if not self.queue.is_empty:
                 self.send_waiting(now)
 
-    def own(self, packet_id: int) -> bool:
-        """Take in a QoS 2 PUBLISH from the client: whether it comes for the first time."""
-        first_time = self.receiver.accept(packet_id)
-        if first_time and self.number:
+    def own(self, packet_id: int) -> None:
+        """Take in a QoS 2 PUBLISH from the client, which comes for the first time."""
+        self.receiver.accept(packet_id)
+        if self.number:
             self.journal.append(records.Owned(self.number, packet_id))
-        return first_time
 
     def disown(self, packet_id: int) -> bool:
         """Take in a PUBREL from the client: whether the id was owned."""
@@ -395,6 +397,12 @@ class Session(Timed):
                 records.Queued(number, self.number, outgoing.message, outgoing.first, outgoing.extra, outgoing.shared)
             )
         return outgoing
+
+    def take_missed(self) -> int:
+        """How many messages were dropped since the last call."""
+        missed = self.dropped - self._told
+        self._told = self.dropped
+        return missed
 
     def _count_dropped(self) -> None:
         self.dropped += 1

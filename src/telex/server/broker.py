@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from telex import version
-from telex.codes import ReasonCode
+from telex.codes import MQTT_5, ReasonCode
 from telex.engine.connection import Connection
 from telex.engine.engine import Engine
 from telex.engine.options import Options
@@ -76,6 +76,8 @@ class Broker:
         self._sys_interval = sys_interval
         self._options = options or Options()
         self._gate = gate or Gate()
+        if data is not None and journal is not None:
+            raise ValueError("data and journal are two places for the same: give one of them")
         self.data = None if data is None else Path(data)
         self._durability = durability
         self._store: SqliteJournal | None = None
@@ -199,6 +201,8 @@ class Broker:
                 restoration.apply(record)
             restoration.finish(self._clock.now())
         except Exception as error:  # what SQLite's own check does not see shows in many ways
+            if not store.is_damage(error):
+                raise store.refusal(error) from error
             logger.debug("why the store is damaged", exc_info=True)
             store.put_aside(repr(error))
             store.take_gathered()
@@ -236,10 +240,17 @@ class Broker:
             "CANNOT STORE: %s: %s; QoS 1 and 2 are not acknowledged until it works again", self._store_path, reason
         )
         self._sys_topics.publish_state(self._clock.now())
+        now = self._clock.now()
         for outbox in self.engine.holding[:]:
+            handler = outbox.stream
+            assert isinstance(handler, ClientHandler)  # we gave it to the outbox
             if outbox.is_closing:  # its client is to go, and nobody knows when it could be told anything
                 outbox.forget_held()
                 self.engine.ready.append(outbox)
+            elif handler.connection.version == MQTT_5 and outbox.is_holding_answers:
+                # What it sends from now on is refused, and a refusal may not overtake these answers [MQTT-4.6.0-2]: it
+                # shall come again, and send what was not answered.
+                handler.connection.disconnect(ReasonCode.QUOTA_EXCEEDED, "the broker cannot store now", now)
 
     def _on_recovered(self) -> None:
         logger.warning("stores again: %s", self._store_path)
@@ -349,7 +360,10 @@ class ClientHandler:
             self._is_reading_paused = False
             self.stream.resume_reading()
         if self.stream.is_writable and outbox.has_leaving:
+            before = self._journal.appended
             self.stream.write(self.connection.take(self._now()))
+            if outbox.frames or self._journal.appended != before:  # more followed from the session
+                self._broker.flush_soon()
         if outbox.is_closing and not outbox.is_holding:
             self.stream.close()
 

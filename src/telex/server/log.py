@@ -40,6 +40,10 @@ class LogObserver(Observer):
         """A client unsubscribed."""
         logger.debug("unsubscribed client=%r filter=%r", client_id, topic_filter)
 
+    def missed(self, client_id: str, count: int, total: int) -> None:
+        """A client did not get some messages."""
+        logger.warning("dropped messages client=%r count=%d in_session=%d", client_id, count, total)
+
     def dropping(self, client_id: str, topic: str, reason: str) -> None:
         """The first of a row of messages that a client will not get."""
         logger.warning("dropping messages client=%r topic=%r reason=%s", client_id, topic, reason)

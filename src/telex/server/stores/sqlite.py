@@ -92,12 +92,12 @@ _RETRY_SECONDS: Final = 1.0
 _VANISHING_SECONDS: Final = 0.001
 """How long a batch waits for the acknowledgements of what it has just sent: that need not be written then."""
 
-_QUEUED: Final = """queue.number, session, first, extra, shared, message,
-    coalesce(queue.topic, messages.topic), coalesce(queue.payload, messages.payload),
+_QUEUED: Final = """queue.number, session, first, extra, CAST(shared AS BLOB), message,
+    CAST(coalesce(queue.topic, messages.topic) AS BLOB), coalesce(queue.payload, messages.payload),
     coalesce(queue.flags, messages.flags), coalesce(queue.properties, messages.properties),
     coalesce(queue.expires_at, messages.expires_at)
     FROM queue LEFT JOIN messages ON id = message"""
-"""What a row of the queue and its message say, for a SELECT."""
+"""What a row of the queue and its message say, for a SELECT. Text comes as bytes: a damaged one costs its row only."""
 
 _Fetch = tuple[str, int, int]  # client id, session, after
 _Page = tuple[str, int, list[records.Queued]]
@@ -166,8 +166,34 @@ class SqliteJournal(GatheringJournal):
         """What is kept, as records. Whatever this raises, the database is damaged."""
         return self._kept()
 
+    def is_damage(self, error: Exception) -> bool:
+        """Whether an error while the database was read means that it is damaged."""
+        if isinstance(error, sqlite3.Error):
+            return isinstance(error, sqlite3.DatabaseError) and _is_damage(error)
+        return isinstance(error, ProtocolError | ValueError | TypeError | KeyError | AttributeError)
+
+    def refusal(self, error: Exception) -> StoreError:
+        """Why the database cannot be read, although it is not damaged."""
+        self._connection.close()
+        if isinstance(error, sqlite3.DatabaseError):
+            return self._explained(error)
+        return StoreError(f"{self.path} cannot be read: {error!r}; choose another directory")
+
     def put_aside(self, reason: str) -> None:
-        """Keep the database, which is damaged, under another name, and begin a new one."""
+        """Keep the database, which is damaged, under another name, and begin a new one.
+
+        Raises:
+            StoreError: that cannot be done.
+        """
+        try:
+            self._put_aside(reason)
+        except (OSError, sqlite3.Error) as error:
+            raise StoreError(
+                f"{self.path} is damaged ({reason}) and no new one can be made beside it: {error}; "
+                "make room on its disk, or choose another directory"
+            ) from error
+
+    def _put_aside(self, reason: str) -> None:
         connection: sqlite3.Connection | None = getattr(self, "_connection", None)
         if connection is not None:
             connection.close()
@@ -200,7 +226,8 @@ class SqliteJournal(GatheringJournal):
         self._on_fetched = on_fetched
         self._on_failing = on_failing
         self._on_recovered = on_recovered
-        self._thread = threading.Thread(target=self._write_jobs, name="telex-journal")
+        # A program that ends without stopping its broker ends: nothing that was acknowledged is lost by that.
+        self._thread = threading.Thread(target=self._write_jobs, name="telex-journal", daemon=True)
         self._thread.start()
 
     async def settled(self) -> None:
@@ -300,7 +327,7 @@ class SqliteJournal(GatheringJournal):
                 self._write(job.changes)
                 job.changes = Changes()
                 job.is_unwritten = False
-                job.pages = [self._page(*fetch) for fetch in job.fetches]
+                job.pages = [self._page_or_less(*fetch) for fetch in job.fetches]
             except sqlite3.Error as error:
                 job.error = str(error)
             except Exception as error:  # a fault of ours must not end the thread: everybody would wait for ever
@@ -394,8 +421,19 @@ class SqliteJournal(GatheringJournal):
                 self._connection.execute(f"{statement}({', '.join('?' * count)})", keys[start : start + count])
                 start += count
 
+    def _page_or_less(self, client_id: str, session: int, after: int) -> _Page:
+        """A page; an empty one if the database is damaged there, which costs nobody else anything."""
+        try:
+            return self._page(client_id, session, after)
+        except sqlite3.DatabaseError as error:
+            if _primary_code(error) not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+                raise  # the disk: it may go better the next time
+            logger.error("DAMAGED STORE: %s: what waits for %r cannot be read: %s", self.path, client_id, error)
+            return client_id, session, []
+
     def _page(self, client_id: str, session: int, after: int) -> _Page:
         """The next messages that wait for a session, as far as it takes many at a time."""
+        begin = after
         rows = self._connection.execute(
             f"""SELECT {_QUEUED} LEFT JOIN in_flight ON in_flight.number = queue.number
                WHERE session = ? AND queue.number > ? AND packet_id IS NULL ORDER BY queue.number LIMIT ?""",
@@ -403,16 +441,20 @@ class SqliteJournal(GatheringJournal):
         )
         page: list[records.Queued] = []
         size = 0
-        for number, _, first, extra, shared, _, *columns in rows:
+        for number, _, first, extra, shared, _, topic, *columns in rows:
+            after = number
             try:
-                message = _message(*columns)
+                message = _message(topic.decode(), *columns)
+                group = (shared or b"").decode()
             except (ProtocolError, TypeError, ValueError) as error:
                 logger.error("DAMAGED STORE: %s: message %d of %r is left out: %s", self.path, number, client_id, error)
                 continue
-            page.append(records.Queued(number, session, message, first, extra or b"", shared or ""))
+            page.append(records.Queued(number, session, message, first, extra or b"", group))
             size += len(page[-1].message.payload)
             if size > _PAGE_BYTES:
                 break
+        if not page and after != begin:  # all of these were damaged
+            return self._page(client_id, session, after)
         return client_id, session, page
 
     # At the start
@@ -530,13 +572,13 @@ class SqliteJournal(GatheringJournal):
             f"""SELECT packet_id, {_QUEUED} JOIN in_flight ON in_flight.number = queue.number
                ORDER BY in_flight.number"""
         )
-        for packet_id, number, session, first, extra, shared, identifier, *columns in rows:
+        for packet_id, number, session, first, extra, shared, identifier, topic, *columns in rows:
             message = known.get(identifier)
             if message is None:
-                message = _message(*columns)
+                message = _message(topic.decode(), *columns)
                 if identifier is not None:
                     known[identifier] = message
-            yield records.Queued(number, session, message, first, extra or b"", shared or "")
+            yield records.Queued(number, session, message, first, extra or b"", (shared or b"").decode())
             yield records.Sent(number, packet_id, first >> 1 & 3)
         for number, packet_id in self._connection.execute(
             "SELECT number, packet_id FROM in_flight WHERE released IS NOT NULL ORDER BY released"
