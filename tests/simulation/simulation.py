@@ -56,7 +56,7 @@ class Manners:
         def sometimes(share: float) -> bool:
             return chance.random() < share
 
-        self.steps = chance.choice((200, 600, 1_000, 1_500, 2_000, 2_500, 4_000))
+        self.steps = chance.choice((200, 400, 800, 1_000, 1_300, 1_800, 2_500))
         self.clients = chance.randint(2, 5)
         self.shares = sometimes(0.35)
         self.retains = sometimes(0.4)

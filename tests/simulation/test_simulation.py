@@ -1,4 +1,7 @@
-"""Two hundred lives keep to the rules, each can be lived again, and a broker that breaks a rule is found."""
+"""Two hundred lives keep to the rules, each can be lived again, and a broker that breaks a rule is found.
+
+In most of them the broker crashes, and goes on with what its store has.
+"""
 
 import subprocess
 import sys
@@ -12,8 +15,12 @@ from telex.client.connection import ClientConnection
 from telex.engine.connection import Connection
 from telex.engine.deadlines import Deadlines
 from telex.engine.engine import Engine
+from telex.engine.message import Message
 from telex.engine.outbox import Outbox
+from telex.engine.queue import Queue
+from telex.engine.restore import Restoration
 from telex.engine.retained import Retained
+from telex.engine.seams import GatheringJournal
 from telex.engine.session import Session
 from telex.engine.subscriptions import Subscriptions
 from telex.flow import Receiver, Sender
@@ -23,8 +30,9 @@ from tests.simulation.simulation import Failure, Simulation
 LIVES = 200
 
 
-# Seeds of nightly runs that once failed; it was the referee that had to learn.
-ONCE_FAILED = (3_121, 3_572, 9_433)
+# Seeds of nightly runs that once failed, because of the broker or of the referee. Since then lives have changed: what
+# was found stands as a test of its own, and these are seeds like any others, which nobody should have to explain away.
+ONCE_FAILED = (3_121, 3_572, 9_433, 22_507, 33_459)
 
 
 @pytest.mark.parametrize("seed", [*range(LIVES), *ONCE_FAILED])
@@ -49,7 +57,10 @@ def test_a_life_is_the_same_in_another_process() -> None:  # whatever its hashes
 def test_lives_are_different() -> None:
     lives = [Simulation(seed) for seed in range(30)]
     assert {life.manners.shares for life in lives} == {True, False}
-    assert {life.manners.commits_late for life in lives} == {True, False}
+    assert {life.manners.store for life in lives} == {"memory", "at once", "late", "relaxed"}
+    assert {life.manners.crashes > 0 for life in lives} == {True, False}
+    assert {life.manners.failures > 0 for life in lives} == {True, False}
+    assert {life.manners.gives_back for life in lives} == {True, False}
     assert {type(client).__name__ for life in lives for client in life.clients} == {"PlainClient", "CoreClient"}
     assert {client.version for life in lives for client in life.clients} == {4, 5}
 
@@ -103,6 +114,10 @@ def _says_yes(*_: object, **__: object) -> bool:
     return True
 
 
+def _says_no(*_: object, **__: object) -> bool:
+    return False
+
+
 def _forgets_order(self: Sender[Any], receive_maximum: int) -> object:
     self.in_flight = dict(reversed(self.in_flight.items()))
     return _resume(self, receive_maximum)
@@ -130,12 +145,34 @@ SABOTAGE: dict[str, Patch] = {
     "sessions do not end": _replace(Engine, "session_due", lambda _: _does_nothing),
     "a deadline is not dropped": _replace(Deadlines, "drop", _once_in(30, _does_nothing)),
     "answers do not wait for the journal": _replace(
-        Connection, "_promise", lambda _: lambda self, frame: self.outbox.append(frame)
+        Connection, "_promise", lambda _: lambda self, frame, before=-1: self.outbox.append(frame)
     ),
+    "nothing waits for the journal": _replace(Outbox, "in_order", lambda _: lambda self, after, committed: 0),
+    "QoS 0 waits for the journal, too": _replace(Outbox, "publish", lambda right: _waiting(right)),
+    "a QoS 2 message goes on before it is recorded that it came": lambda monkeypatch: monkeypatch.setattr(
+        Message, "after", property(lambda self: 0, lambda self, position: None)
+    ),
+    "a session is there before that is recorded": _replace(Engine, "open_session", lambda right: _promising(right)),
+    "a record is forgotten now and then": _replace(GatheringJournal, "append", _once_in(60, _does_nothing)),
+    "what could not be stored is acknowledged": _replace(
+        Connection, "_refusal_to_publish", lambda _: lambda self, session, message: (0, "")
+    ),
+    "who could not be answered is left alone": _replace(Engine, "recovered", lambda _: _does_nothing),
+    "a session begins that cannot be stored": _replace(Connection, "_has_room_for", lambda _: _says_yes),
+    "a restart forgets messages": _replace(Restoration, "_queued", _once_in(10, _does_nothing)),
+    "a restart forgets what became of messages": _replace(Restoration, "_went_on", _once_in(20, _does_nothing)),
+    "a restart forgets what belongs to a session": _replace(Restoration, "_of_session", _once_in(10, _does_nothing)),
+    "a restart forgets retained messages": _replace(Restoration, "finish", lambda right: _forgetting_retained(right)),
+    "a restart forgets wills": _replace(Engine, "restore_will", lambda _: _does_nothing),
+    "a restart begins the time of a session again": _replace(Restoration, "finish", lambda right: _returned(right)),
+    "what waits in the store stays there": _replace(Queue, "fetch_if_short", lambda _: _does_nothing),
+    "what waited in the store comes in another order": _replace(Session, "fetched", lambda right: _reversing(right)),
+    "what is dropped is not counted": _replace(Session, "_count_dropped", lambda _: _does_nothing),
+    "more is dropped than must be": _replace(Queue, "has_room", _once_in(20, _says_no)),
     "large packets are sent": _replace(
         Outbox,
         "encoding",
-        lambda _: lambda self, message, first, extra, now: message.encoding(self.version, first, extra, now),
+        lambda _: lambda self, message, first, extra, now, **_: message.encoding(self.version, first, extra, now),
     ),
     "a client forgets what it owns": _replace(ClientConnection, "lost", lambda right: _forgetting(right)),
     "a client acknowledges and keeps the message": _replace(
@@ -150,6 +187,44 @@ def _forgetting(right: Callable[[ClientConnection], None]) -> Callable[[ClientCo
         right(self)
 
     return lost
+
+
+def _waiting(right: Callable[..., bool]) -> Callable[..., bool]:
+    def publish(self: Outbox, message: Message, first: int, extra: bytes, now: float, after: int = 0) -> bool:
+        return right(self, message, first, extra, now, 1 if self.is_holding else after)
+
+    return publish
+
+
+def _promising(right: Callable[..., tuple[Session, bool]]) -> Callable[..., tuple[Session, bool]]:
+    def open_session(self: Engine, *arguments: object, **named: object) -> tuple[Session, bool]:
+        session, is_present = right(self, *arguments, **named)
+        session.promised_at = 0
+        return session, is_present
+
+    return open_session
+
+
+def _forgetting_retained(right: Callable[[Restoration, float], None]) -> Callable[[Restoration, float], None]:
+    def finish(self: Restoration, now: float) -> None:
+        for message in self._engine.retained.all():
+            self._engine.retained.remove(message.topic)
+        right(self, now)
+
+    return finish
+
+
+def _returned(right: Callable[[Restoration, float], None]) -> Callable[[Restoration, float], None]:
+    def finish(self: Restoration, now: float) -> None:
+        for returning in self._returning.values():
+            returning.left = None
+        right(self, now)
+
+    return finish
+
+
+def _reversing(right: Callable[..., None]) -> Callable[..., None]:
+    return lambda self, found, now: right(self, found[::-1], now)
 
 
 if not version.COMPILED:  # compiled functions cannot be replaced

@@ -70,15 +70,15 @@ class Link:
     def see_written(self) -> list[bytes]:
         """What the broker has written since the last time; each is one packet.
 
-        What is held comes last, for it could be overtaken; but where that is a CONNACK it
-        comes first.
+        What is held comes last, for it could be overtaken; but a CONNACK comes first.
         """
         outbox = self.connection.outbox
         frames, held = outbox.frames, _held(outbox)
         new = frames[self._seen :] if frames is self._frames else frames
         new_held = held[self._seen_held :] if held is self._held else held
+        connack = new_held[:1] if outbox.is_opening and len(new_held) == len(held) else []
         self._see_frames()
-        return new_held + new if outbox.is_opening else new + new_held
+        return connack + new + new_held[len(connack) :]
 
     @property
     def has_unseen(self) -> bool:
@@ -275,7 +275,7 @@ class World:
     def flush(self) -> None:
         """Let leave what may leave."""
         self._watch_outboxes()
-        while any([self._flush_link(link) for link in list(self._unsent.values())]):
+        while sum(self._flush_link(link) for link in list(self._unsent.values())):
             pass  # what waited in sessions has followed
 
     def _flush_link(self, link: Link) -> bool:
