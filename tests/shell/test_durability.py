@@ -7,6 +7,7 @@ the world in the middle of it.
 import asyncio
 import logging
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,6 +35,7 @@ from telex.wire.packets import (
     Will,
 )
 from telex.wire.properties import Properties
+from tests.processes import run
 from tests.shell.lives import ENDINGS, Lives, Wall
 from tests.shell.raw import RawClient, connected, open_socket
 
@@ -776,3 +778,18 @@ async def test_who_may_not_come_in_leaves_nothing(tmp_path: Path) -> None:
                 assert await client.receive() == ConnAck(ReasonCode.QUOTA_EXCEEDED)
         await lives.next()
         assert list(lives.broker.engine.sessions) == ["first"]
+
+
+FORGETFUL = """
+import asyncio, sys, telex
+async def main():
+    broker = telex.Broker(port=0, data=sys.argv[1])
+    await broker.start()
+    raise SystemExit(7)
+asyncio.run(main())
+"""
+
+
+def test_a_program_that_forgets_to_stop_its_broker_ends(tmp_path: Path) -> None:
+    done = run(sys.executable, "-c", FORGETFUL, str(tmp_path))
+    assert (done.returncode, done.stderr) == (7, "")
