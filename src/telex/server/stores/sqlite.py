@@ -163,7 +163,7 @@ class SqliteJournal(GatheringJournal):
             self.put_aside(str(error))
 
     def load(self) -> Iterator[records.Record]:
-        """What is kept, as records. Whatever this raises, the database is damaged."""
+        """What is kept, as records. What this raises is for ``is_damage`` to judge."""
         return self._kept()
 
     def is_damage(self, error: Exception) -> bool:
