@@ -598,8 +598,7 @@ class Connection(Client):
         reason_code, text = self._refusal_to_publish(session, message)
         if reason_code >= 0x80 and self.version == MQTT_5:  # the exchange is over [MQTT-4.3.3-9]
             session.receiver.accept_at_once()
-            answer = PubAck(packet_id, reason_code) if message.qos == 1 else PubRec(packet_id, reason_code)
-            self._append_in_order(self._in_words(answer, text))
+            self._append_in_order(self._in_words(_first_answer(message.qos, packet_id, reason_code), text))
             return
         if reason_code == ReasonCode.QUOTA_EXCEEDED and journal.is_failing:
             self._leave_unanswered()  # v3 has no other word than yes
@@ -614,8 +613,7 @@ class Connection(Client):
             reason_code = _NO_MATCHING_SUBSCRIBERS
         # By its packet id [MQTT-2.2.1-5] [MQTT-3.3.4-1] [MQTT-4.3.2-4] [MQTT-4.3.3-8].
         if reason_code == _NO_MATCHING_SUBSCRIBERS and self.version == MQTT_5:
-            known = PubAck(packet_id, reason_code) if message.qos == 1 else PubRec(packet_id, reason_code)
-            self._promise(encode(known, MQTT_5), before)
+            self._promise(encode(_first_answer(message.qos, packet_id, reason_code), MQTT_5), before)
         else:
             self._promise(encode_acknowledgement(first, packet_id), before)
 
@@ -801,6 +799,11 @@ def _known(packet: Connect, client_id: str) -> Connect:
         user_name=packet.user_name,
         properties=Properties(authentication_method=method),
     )
+
+
+def _first_answer(qos: int, packet_id: int, reason_code: int) -> Acknowledgement:
+    """What a PUBLISH of QoS 1 or 2 gets as its first answer."""
+    return PubAck(packet_id, reason_code) if qos == 1 else PubRec(packet_id, reason_code)
 
 
 def _wants_retained(subscription: Subscription, request: SubscriptionRequest, *, is_new: bool) -> bool:

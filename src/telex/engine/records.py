@@ -23,7 +23,7 @@ class SessionKept(Record):
     """
 
     def __init__(self, session: int, client_id: str, expiry_interval: int) -> None:
-        self.session = session  # its number, that no other session of this broker ever had
+        self.session = session  # its number, which no other session that is there has
         self.client_id = client_id
         self.expiry_interval = expiry_interval  # seconds; 0: it ends with this connection after all
 
