@@ -23,6 +23,7 @@ from telex.client.aio import AsyncClient
 from telex.codes import ReasonCode
 from telex.engine.permissions import EVERYTHING
 from telex.engine.seams import Client, Exchange, Gate
+from telex.engine.visit import Visit
 from telex.errors import Refused
 from telex.wire.packets import Connect
 from telex.wire.properties import Properties
@@ -44,11 +45,11 @@ class ScramGate(Gate):
         self._users = {user: self._keep(user, password) for user, password in passwords.items()}
         self._nobody = self._keep("", secrets.token_hex())
 
-    def login(self, client: Client, packet: Connect, address: str, now: float) -> None:
+    def login(self, client: Client, packet: Connect, visit: Visit, now: float) -> None:
         """Whoever names no method stays out."""
         client.refuse(ReasonCode.NOT_AUTHORIZED, f"it did not name the method {METHOD}", now)
 
-    def exchange(self, client: Client, packet: Connect, address: str) -> Exchange | None:
+    def exchange(self, client: Client, packet: Connect, visit: Visit) -> Exchange | None:
         """Begin with the method that we know."""
         named = None if packet.properties is None else packet.properties.authentication_method
         return ScramExchange(client, packet.client_id, self) if named == METHOD else None

@@ -30,7 +30,7 @@ ORDER = {
     "wire/": [["data.py", "reasons.py"], ["properties.py"], ["packets.py"], ["decode.py", "encode.py"]],
     "streams/": [["stream.py"], ["tcp.py"]],
     "engine/": [
-        ["options.py", "stats.py", "deadlines.py", "message.py", "permissions.py"],
+        ["options.py", "stats.py", "deadlines.py", "message.py", "permissions.py", "visit.py"],
         ["outbox.py", "records.py", "retained.py"],
         ["seams.py"],
         ["surroundings.py", "login.py"],
@@ -41,7 +41,14 @@ ORDER = {
         ["connection.py", "restore.py"],
     ],
     "client/": [["connection.py"], ["aio.py"]],
-    "server/": [["log.py", "sys_topics.py", "stores/"], ["broker.py"]],
+    "server/": [
+        ["config.py"],
+        ["access/", "log.py", "tls.py", "toml.py", "mosquitto_conf.py", "environment.py", "guard.py"],
+        ["sys_topics.py", "stores/", "web/"],
+        ["doors.py"],
+        ["broker.py"],
+    ],
+    "server/access/": [["ways.py"], ["passwords.py"], ["password_file.py", "acl_file.py", "rules.py"], ["gate.py"]],
     "server/stores/": [["changes.py"], ["sqlite.py"]],
     "cli/": [["loop.py"], ["main.py"], ["flags.py"], ["serve.py", "pub.py", "sub.py"], ["demo.py"]],
 }

@@ -6,6 +6,7 @@ from telex.codes import MQTT_5
 from telex.engine import seams
 from telex.engine.permissions import EVERYTHING
 from telex.engine.seams import Exchange, Gate
+from telex.engine.visit import Visit
 from telex.wire.packets import Connect
 from tests.engine.world import Client, World
 
@@ -55,7 +56,7 @@ class Register(Gate):
         super().__init__()
         self.packets: list[Connect] = []
 
-    def login(self, client: seams.Client, packet: Connect, address: str, now: float) -> None:
+    def login(self, client: seams.Client, packet: Connect, visit: Visit, now: float) -> None:
         self.packets.append(packet)
         client.admit(EVERYTHING, now)
 
@@ -68,7 +69,7 @@ class Refusing(Gate):
         self.client_id = client_id
         self.reason_code = reason_code
 
-    def login(self, client: seams.Client, packet: Connect, address: str, now: float) -> None:
+    def login(self, client: seams.Client, packet: Connect, visit: Visit, now: float) -> None:
         if packet.client_id == self.client_id:
             client.refuse(self.reason_code, "not this one", now)
         else:
@@ -92,5 +93,5 @@ class Riddle(Exchange):
 class Sphinx(Gate):
     """Asks a riddle of who comes with an authentication method."""
 
-    def exchange(self, client: seams.Client, packet: Connect, address: str) -> Exchange | None:
+    def exchange(self, client: seams.Client, packet: Connect, visit: Visit) -> Exchange | None:
         return Riddle(client)

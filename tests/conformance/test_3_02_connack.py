@@ -6,6 +6,7 @@ from telex.engine import seams
 from telex.engine.options import Options
 from telex.engine.permissions import EVERYTHING
 from telex.engine.seams import Gate
+from telex.engine.visit import Visit
 from telex.wire.packets import (
     ConnAck,
     Connect,
@@ -42,7 +43,7 @@ class Moody(Gate):
         super().__init__()
         self.reason_code = 0
 
-    def login(self, client: seams.Client, packet: Connect, address: str, now: float) -> None:
+    def login(self, client: seams.Client, packet: Connect, visit: Visit, now: float) -> None:
         if self.reason_code:
             client.refuse(self.reason_code, "not today", now)
         else:

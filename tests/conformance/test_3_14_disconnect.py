@@ -5,6 +5,7 @@ import pytest
 from telex.engine.permissions import EVERYTHING
 from telex.engine.seams import Client as Knocker
 from telex.engine.seams import Gate
+from telex.engine.visit import Visit
 from telex.wire.packets import (
     ConnAck,
     Connect,
@@ -83,7 +84,7 @@ def test_who_is_silent_is_sent_away_without_a_word(engine: World) -> None:
 class SlammedGate(Gate):
     """Ends each connection while it is asked about it."""
 
-    def login(self, client: Knocker, packet: Connect, address: str, now: float) -> None:
+    def login(self, client: Knocker, packet: Connect, visit: Visit, now: float) -> None:
         client.disconnect(USE_ANOTHER_SERVER, "go away", now)
 
 
@@ -342,7 +343,7 @@ def test_what_waited_in_front_of_it_comes_in_front_of_it(engine: World) -> None:
 class ElsewhereGate(Gate):
     """Lets everybody in, and sends them on at once."""
 
-    def login(self, client: Knocker, packet: Connect, address: str, now: float) -> None:
+    def login(self, client: Knocker, packet: Connect, visit: Visit, now: float) -> None:
         client.admit(EVERYTHING, now)
         client.disconnect(USE_ANOTHER_SERVER, "go on", now, "broker.test:1883")
 

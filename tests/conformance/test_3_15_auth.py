@@ -5,6 +5,7 @@ import pytest
 from telex.engine.permissions import EVERYTHING
 from telex.engine.seams import Client as Knocker
 from telex.engine.seams import Exchange, Gate
+from telex.engine.visit import Visit
 from telex.wire.packets import Auth, ConnAck, Connect, Disconnect
 from telex.wire.properties import Properties
 from tests.conformance.conftest import MakeWorld
@@ -38,7 +39,7 @@ class Echo(Exchange):
 class EchoGate(Gate):
     """Knows one method, ``e``, which is an ``Echo``."""
 
-    def exchange(self, client: Knocker, packet: Connect, address: str) -> Exchange | None:
+    def exchange(self, client: Knocker, packet: Connect, visit: Visit) -> Exchange | None:
         return Echo(client)
 
 
@@ -186,7 +187,7 @@ class SlowGate(Gate):
         super().__init__()
         self.asked: list[Knocker] = []
 
-    def exchange(self, client: Knocker, packet: Connect, address: str) -> Exchange | None:
+    def exchange(self, client: Knocker, packet: Connect, visit: Visit) -> Exchange | None:
         return Slow(self, client)
 
 

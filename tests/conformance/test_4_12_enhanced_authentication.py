@@ -7,6 +7,7 @@ import pytest
 from telex.engine.permissions import EVERYTHING, Permissions
 from telex.engine.seams import Client as Knocker
 from telex.engine.seams import Exchange, Gate
+from telex.engine.visit import Visit
 from telex.wire.packets import (
     Auth,
     ConnAck,
@@ -68,7 +69,7 @@ class TwoSteps(Exchange):
 class DoorKeeper(Gate):
     """Knows the method ``words``, and lets those in who name no method."""
 
-    def exchange(self, client: Knocker, packet: Connect, address: str) -> Exchange | None:
+    def exchange(self, client: Knocker, packet: Connect, visit: Visit) -> Exchange | None:
         assert packet.properties is not None  # the method stands there
         return TwoSteps(client) if packet.properties.authentication_method == "words" else None
 

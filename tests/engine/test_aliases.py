@@ -131,7 +131,7 @@ def test_no_more_aliases_than_the_client_takes(world: World) -> None:  # [MQTT-3
 
 
 def test_no_more_aliases_than_the_broker_wants() -> None:  # memory is bounded
-    world = World(Options(topic_alias_maximum=3))
+    world = World(Options(topic_alias_maximum_out=3))
     sub = world.client("sub", topic_alias_maximum=65_535).subscribes("#")
     pub = world.client("pub")
     for number in range(10):

@@ -7,6 +7,7 @@ import pytest
 from telex.codes import ReasonCode
 from telex.engine.permissions import EVERYTHING, Permissions
 from telex.engine.seams import Client, Exchange, Gate
+from telex.engine.visit import Visit
 from telex.wire.packets import Auth, ConnAck, Connect, Disconnect, Packet, PingReq, PubAck, Publish, Will
 from telex.wire.properties import Properties
 from tests.engine.world import World
@@ -53,7 +54,7 @@ class Sphinx(Gate):
         self.undecided: list[Client] = []
         self.knows = True
 
-    def exchange(self, client: Client, packet: Connect, address: str) -> Exchange | None:
+    def exchange(self, client: Client, packet: Connect, visit: Visit) -> Exchange | None:
         assert packet.properties is not None
         self.asked.append(packet)
         if self.knows and packet.properties.authentication_method == "riddle":

@@ -6,6 +6,7 @@ from telex.codes import ReasonCode
 from telex.engine.message import Message
 from telex.engine.outbox import Outbox
 from telex.engine.stats import Stats
+from telex.engine.visit import Visit
 from telex.errors import ProtocolError
 from telex.flow import Receiver
 from telex.wire.decode import Decoder
@@ -18,7 +19,7 @@ PUBLISH = 0x30
 
 def outbox_of(version: int = 5, *, max_bytes: int = 1_000) -> Outbox:
     """An outbox whose client has said which version it speaks."""
-    outbox = Outbox([], [], Stats(), max_bytes, "the stream")
+    outbox = Outbox([], [], Stats(), max_bytes, "the stream", Visit("sub.test"))
     outbox.version = version
     return outbox
 

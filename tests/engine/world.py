@@ -29,6 +29,7 @@ from telex.engine.permissions import EVERYTHING, Permissions
 from telex.engine.records import Queued, Record
 from telex.engine.restore import Restoration
 from telex.engine.seams import Gate, GatheringJournal, Journal, Observer
+from telex.engine.visit import Visit
 from telex.wire.decode import Decoder
 from telex.wire.encode import encode
 from telex.wire.packets import (
@@ -281,7 +282,7 @@ class Client:
         self._opens()
 
     def _opens(self) -> None:
-        self.connection = Connection(self.world.engine, self, f"{self.name}.test", self.world.now)
+        self.connection = Connection(self.world.engine, self, Visit(f"{self.name}.test"), self.world.now)
 
     # What it got
 
@@ -548,7 +549,7 @@ class LateGate(Gate):
         super().__init__()
         self.asked: dict[str, seams.Client] = {}  # who knocked, by client id
 
-    def login(self, client: seams.Client, packet: Connect, address: str, now: float) -> None:
+    def login(self, client: seams.Client, packet: Connect, visit: Visit, now: float) -> None:
         self.asked[packet.client_id] = client
 
 
@@ -559,7 +560,7 @@ class ClosedGate(Gate):
         super().__init__()
         self.reason_code = reason_code
 
-    def login(self, client: seams.Client, packet: Connect, address: str, now: float) -> None:
+    def login(self, client: seams.Client, packet: Connect, visit: Visit, now: float) -> None:
         client.refuse(self.reason_code, "the gate is closed", now)
 
 
@@ -570,7 +571,7 @@ class OneRule(Gate):
         super().__init__()
         self.permissions = permissions
 
-    def login(self, client: seams.Client, packet: Connect, address: str, now: float) -> None:
+    def login(self, client: seams.Client, packet: Connect, visit: Visit, now: float) -> None:
         client.admit(self.permissions, now)
 
 
@@ -582,16 +583,20 @@ class Diary(Observer):
         self.lines: list[str] = []
         self.reasons: list[str] = []  # of what ended, was refused or dropped
 
-    def connected(self, client_id: str, address: str, packet: Connect) -> None:
-        self.lines.append(f"{client_id} connected from {address}")
+    def connected(self, visit: Visit, packet: Connect) -> None:
+        self.lines.append(f"{visit.client_id} connected from {visit.address}")
 
-    def refused(self, client_id: str, address: str, reason: str) -> None:
-        self.lines.append(f"{client_id} refused at {address}")
+    def refused(self, visit: Visit, reason: str) -> None:
+        self.lines.append(f"{visit.client_id} refused at {visit.address}")
         self.reasons.append(reason)
 
-    def disconnected(self, client_id: str, address: str, reason: str) -> None:
-        self.lines.append(f"{client_id} disconnected from {address}")
+    def disconnected(self, visit: Visit, reason: str, now: float) -> None:
+        self.lines.append(f"{visit.client_id} disconnected from {visit.address}")
         self.reasons.append(reason)
+
+    def denied(self, visit: Visit, action: str, topic: str, rule: str) -> None:
+        self.lines.append(f"{visit.client_id} may not {action} {topic}")
+        self.reasons.append(rule)
 
     def subscribed(self, client_id: str, topic_filter: str, qos: int) -> None:
         self.lines.append(f"{client_id} subscribed {topic_filter} qos {qos}")

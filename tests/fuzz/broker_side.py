@@ -14,6 +14,7 @@ from telex.engine.options import Options
 from telex.engine.permissions import EVERYTHING
 from telex.engine.seams import Client as Knocker
 from telex.engine.seams import Exchange, Gate
+from telex.engine.visit import Visit
 from telex.errors import ProtocolError
 from telex.wire.decode import Decoder
 from telex.wire.encode import encode
@@ -88,7 +89,7 @@ class Riddle(Exchange):
 class RiddleGate(Gate):
     """Admits everybody, and knows the authentication method ``m``."""
 
-    def exchange(self, client: Knocker, packet: Connect, address: str) -> Exchange | None:
+    def exchange(self, client: Knocker, packet: Connect, visit: Visit) -> Exchange | None:
         assert packet.properties is not None
         return Riddle(client) if packet.properties.authentication_method == "m" else None
 

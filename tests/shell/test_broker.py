@@ -11,6 +11,7 @@ from telex.codes import ReasonCode
 from telex.engine.permissions import Permissions
 from telex.engine.records import Record
 from telex.engine.seams import Client, Gate, Journal
+from telex.engine.visit import Visit
 from telex.wire.encode import encode
 from telex.wire.packets import (
     ConnAck,
@@ -226,7 +227,7 @@ async def test_an_acknowledgement_leaves_when_what_it_promises_is_committed() ->
 class SlowGate(Gate):
     """A gate that answers when the test says so."""
 
-    def login(self, client: Client, packet: Connect, address: str, now: float) -> None:
+    def login(self, client: Client, packet: Connect, visit: Visit, now: float) -> None:
         self.client = client
         self.now = now
 

@@ -6,6 +6,7 @@ from telex.engine.connection import Connection
 from telex.engine.engine import Engine
 from telex.engine.options import Options
 from telex.engine.seams import Gate, Journal, Observer
+from telex.engine.visit import Visit
 from telex.server.sys_topics import SysTopics
 from telex.wire.encode import encode
 from telex.wire.packets import Connect, Publish, Subscribe, SubscriptionRequest
@@ -36,7 +37,7 @@ class House:
         self.sys_topics = SysTopics(self.engine, "telex version 9", 100.0)
 
     def connect(self, client_id: str, *, clean: bool = True) -> Connection:
-        connection = Connection(self.engine, None, "here", 100.0)
+        connection = Connection(self.engine, None, Visit("here"), 100.0)
         connection.receive(encode(Connect(client_id, version=4, clean_start=clean), 4), 100.0)
         return connection
 

@@ -17,6 +17,7 @@ from telex.engine.options import Options
 from telex.engine.outbox import Outbox
 from telex.engine.restore import Restoration
 from telex.engine.seams import Gate, Journal, Observer
+from telex.engine.visit import Visit
 from telex.wire.decode import Decoder
 from telex.wire.packets import Packet, Publish
 from tests.simulation.history import (
@@ -52,7 +53,7 @@ class Link:
     def __init__(self, number: int, version: int, engine: Engine, address: str, now: float) -> None:
         self.number = number
         self.version = version
-        self.connection = Connection(engine, self, address, now)
+        self.connection = Connection(engine, self, Visit(address), now)
         self.up: deque[Parcel] = deque()  # to the broker
         self.down: deque[Parcel] = deque()  # to the client
         self.is_client_here = True

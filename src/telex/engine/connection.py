@@ -22,10 +22,12 @@ from telex.codes import (
 from telex.engine.engine import Engine, message_of
 from telex.engine.login import Login
 from telex.engine.message import Message
+from telex.engine.options import Options
 from telex.engine.outbox import Outbox
-from telex.engine.permissions import Permissions
+from telex.engine.permissions import Grant, Permissions
 from telex.engine.seams import Client
 from telex.engine.session import Session, Subscription
+from telex.engine.visit import Visit
 from telex.errors import ProtocolError
 from telex.wire.data import MAX_STRING_BYTES
 from telex.wire.decode import Decoder
@@ -74,16 +76,22 @@ class Connection(Client):
     Args:
         engine: whose sessions it opens.
         stream: what the shell wants to find at the outbox.
-        address: where the client is, for people.
+        visit: where the client comes from; what it says and does is noted there.
         now: the time.
+        options: the limits of those who come in where it does; None: the engine's.
     """
 
-    def __init__(self, engine: Engine, stream: object, address: str, now: float) -> None:
+    def __init__(
+        self, engine: Engine, stream: object, visit: Visit, now: float, options: Options | None = None
+    ) -> None:
         super().__init__()
-        options = engine.options
+        if options is None:
+            options = engine.options
         self.engine = engine
-        self.address = address
-        self.outbox = Outbox(engine.ready, engine.holding, engine.stats, options.max_outbox_bytes, stream)
+        self.options = options
+        self.visit = visit
+        visit.began_at = now
+        self.outbox = Outbox(engine.ready, engine.holding, engine.stats, options.max_outbox_bytes, stream, visit)
         self.decoder = Decoder(options.maximum_packet_size)
         self.session: Session | None = None  # None before the client is admitted and after the end
         self.connect: Connect | None = None  # until it is admitted or refused
@@ -109,6 +117,7 @@ class Connection(Client):
         if self.is_closed:
             return
         self.engine.stats.bytes_received += len(data)
+        self.visit.bytes_received += len(data)
         self.decoder.receive(data)
         self._handle_packets(now)
 
@@ -130,7 +139,7 @@ class Connection(Client):
         """The time for CONNECT or for the next packet is over, unless one came meanwhile."""
         if self.session is None:
             reason = "no CONNECT came in time" if self.connect is None else "login took too long"
-            self.engine.observer.refused("" if self.connect is None else self.connect.client_id, self.address, reason)
+            self.engine.observer.refused(self.visit, reason)
             self._end(reason, now=now)
         elif now - self.last_received >= self.keep_alive * 1.5:  # [MQTT-3.1.2-22]
             self.disconnect(
@@ -202,7 +211,7 @@ class Connection(Client):
         elif isinstance(packet, Auth):
             self._on_auth(packet, now)
         elif isinstance(packet, Disconnect):
-            self.engine.observer.refused(self.connect.client_id, self.address, "it gave up its authentication")
+            self.engine.observer.refused(self.visit, "it gave up its authentication")
             self._end("the client disconnected", now=now)
         else:
             raise ProtocolError(
@@ -235,8 +244,7 @@ class Connection(Client):
                 self._append_in_order(self._in_words(packet, told))  # the last of all
         else:  # without Session Present [MQTT-3.2.2-6]
             self._refuse_in_connack(nearest(reason_code, CONNACK_REFUSALS), said, told)
-            client_id = "" if self.connect is None else self.connect.client_id
-            self.engine.observer.refused(client_id, self.address, reason)
+            self.engine.observer.refused(self.visit, reason)
         self._end(reason, with_will=True, now=now)
         self._answered_late()
 
@@ -260,7 +268,7 @@ class Connection(Client):
             self._wants_reasons = False  # nobody knows how much it takes [MQTT-3.2.2-19]
             self._leave(error.reason_code, error.text, "", now)
         else:  # no word to who did not send a valid CONNECT v3 [MQTT-3.1.4-1]
-            self.engine.observer.refused("", self.address, str(error))
+            self.engine.observer.refused(self.visit, str(error))
             self._end(str(error), now=now)
 
     def _end(self, reason: str, *, now: float, with_will: bool = True) -> None:
@@ -278,7 +286,7 @@ class Connection(Client):
         session = self.session
         if session is not None:
             self.session = None
-            self.engine.observer.disconnected(session.client_id, self.address, reason)
+            self.engine.observer.disconnected(self.visit, reason, now)
             self.engine.close_session(session, with_will=with_will, now=now)
 
     def _end_login(self) -> None:
@@ -292,13 +300,18 @@ class Connection(Client):
     def _on_connect(self, packet: Connect, now: float) -> None:
         self.version = packet.version
         self.connect = packet
+        visit = self.visit
+        visit.version = packet.version
+        visit.client_id = packet.client_id
+        visit.user = packet.user_name or ""
+        visit.keep_alive = packet.keep_alive
         outbox = self.outbox
         outbox.version = packet.version
         said = packet.properties if packet.properties is not None else Properties()
         if packet.version == MQTT_5:
             outbox.maximum_packet_size = said.maximum_packet_size or MAX_PACKET_BYTES
             self._wants_reasons = said.request_problem_information != 0  # [MQTT-3.1.2-29]
-        options = self.engine.options
+        options = self.options
         will = packet.will
         if not packet.client_id and not self._may_be_nameless(packet):  # v3 [MQTT-3.1.3-8] [MQTT-3.1.3-9]
             # [MQTT-3.1.3-8]
@@ -313,10 +326,10 @@ class Connection(Client):
         else:
             login = Login(self)
             self._login = login
-            self.engine.gate.login(login, packet, self.address, now)
+            self.engine.gate.login(login, packet, self.visit, now)
 
     def _may_be_nameless(self, packet: Connect) -> bool:
-        if packet.version == MQTT_3_1 or not self.engine.options.allow_empty_client_id:
+        if packet.version == MQTT_3_1 or not self.options.allow_empty_client_id:
             return False
         return packet.version == MQTT_5 or packet.clean_start  # v3 [MQTT-3.1.3-7]
 
@@ -334,16 +347,18 @@ class Connection(Client):
             return
         packet = self.connect
         assert packet is not None  # Login waited for this answer
-        if packet.will is not None and not permissions.may_publish(packet.will.topic):
-            text = f"no permission to publish its will to {topics.shown(packet.will.topic)}"
+        will = packet.will
+        if will is not None and not _is_granted(permissions.publishing(will.topic), will.qos, will.retain):
+            self._denied("publish", will.topic, permissions.publishing(will.topic))
+            text = f"no permission to publish its will to {topics.shown(will.topic)}"
             self.disconnect(_NOT_AUTHORIZED, text, now)
             return
         said = packet.properties if packet.properties is not None else Properties()
-        options = self.engine.options
+        options = self.options
         # No id is refused, whatever its characters [MQTT-3.1.3-5].
-        client_id = packet.client_id or self.engine.assign_client_id()  # [MQTT-3.1.3-6]
+        client_id = packet.client_id or self.engine.assign_client_id(options.client_id_prefix)  # [MQTT-3.1.3-6]
         outbox = self.outbox
-        outbox.alias_maximum = min(said.topic_alias_maximum or 0, options.topic_alias_maximum)  # [MQTT-3.1.2-27]
+        outbox.alias_maximum = min(said.topic_alias_maximum or 0, options.topic_alias_maximum_out)  # [MQTT-3.1.2-27]
         self.keep_alive = packet.keep_alive  # [MQTT-3.2.2-22]
         wished_expiry = self._wished_expiry(packet)
         expiry = min(wished_expiry, options.maximum_session_expiry)
@@ -369,11 +384,14 @@ class Connection(Client):
             clean_start=packet.clean_start,
             expiry_interval=expiry,
             receive_maximum=min(said.receive_maximum or MAX_PACKET_ID, options.max_inflight_messages),
+            allowed=options.receive_maximum,
             permissions=permissions,
             will=packet.will,
             now=now,
         )
         self.session = session
+        self.visit.client_id = client_id
+        self.visit.keep_alive = self.keep_alive
         # v3.1 has no session present flag, its byte is reserved.
         is_present = is_present and packet.version != MQTT_3_1  # [MQTT-3.2.2-2] [MQTT-3.2.2-3]
         connack = encode(ConnAck(session_present=is_present, properties=properties), packet.version)
@@ -384,7 +402,7 @@ class Connection(Client):
         self.last_received = now  # the client is not to blame for the time that its login took
         if self.keep_alive:
             self._watch_keep_alive()
-        self.engine.observer.connected(client_id, self.address, packet)
+        self.engine.observer.connected(self.visit, packet)
         session.send_waiting(now)
         self._go_on(now)
 
@@ -392,7 +410,7 @@ class Connection(Client):
         """Whether the client can have its session; otherwise it is sent away."""
         engine = self.engine
         session = engine.sessions.get(client_id)
-        if session is None and len(engine.sessions) >= engine.options.max_sessions:
+        if session is None and len(engine.sessions) >= self.options.max_sessions:
             text = f"there are {len(engine.sessions):,} sessions, as many as max_sessions allows"
             self.disconnect(ReasonCode.QUOTA_EXCEEDED, text, now)
             return False
@@ -409,7 +427,7 @@ class Connection(Client):
     def _wished_expiry(self, packet: Connect) -> int:
         """For how long a client wants its session to outlive the connection (section 3.1.2.11.2)."""
         if packet.version != MQTT_5:  # v3 [MQTT-3.1.2-4] [MQTT-3.1.2-6]
-            return 0 if packet.clean_start else self.engine.options.v3_session_expiry
+            return 0 if packet.clean_start else self.options.v3_session_expiry
         if packet.properties is None:
             return 0
         return packet.properties.session_expiry_interval or 0
@@ -433,7 +451,7 @@ class Connection(Client):
         """What CONNACK tells a v5 client of our limits, where they differ from the defaults (section 3.2.2.3)."""
         if packet.version != MQTT_5:
             return None
-        options = self.engine.options
+        options = self.options
         properties = Properties(
             session_expiry_interval=expiry,
             topic_alias_maximum=options.topic_alias_maximum,
@@ -470,7 +488,7 @@ class Connection(Client):
     def _authenticate(self, identity: Connect, data: bytes, now: float) -> None:
         """Begin an exchange by the method that CONNECT named."""
         login = Login(self)
-        exchange = self.engine.gate.exchange(login, identity, self.address)
+        exchange = self.engine.gate.exchange(login, identity, self.visit)
         if exchange is None:  # [MQTT-4.12.0-1]
             method = "" if identity.properties is None else identity.properties.authentication_method or ""
             text = f"no such authentication method: {topics.shown(method)}"
@@ -513,7 +531,7 @@ class Connection(Client):
     def _admit_again(self, session: Session, permissions: Permissions, data: bytes, now: float) -> None:
         """A re-authentication went well: the client stays, with what it may do now (section 4.12.1)."""
         self._end_login()
-        session.permissions = permissions
+        self.engine.change_permissions(session, permissions)
         self.outbox.append(self._auth(_SUCCESS, data))
         self._go_on(now)
 
@@ -569,6 +587,7 @@ class Connection(Client):
         engine = self.engine
         stats = engine.stats
         stats.publish_received += 1
+        self.visit.publish_received += 1
         stats.publish_bytes_received += len(packet.payload)
         qos = packet.qos
         properties = packet.properties
@@ -582,8 +601,14 @@ class Connection(Client):
             message.came_as(packet.frame, self.version)
         if qos > 0:
             self._on_acknowledged_publish(session, packet.packet_id, message, now)
-        elif session.permissions.may_publish(topic):
-            engine.publish(message, session, now)
+        else:
+            grant = session.permissions.publishing(topic)
+            if not _is_granted(grant, 0, packet.retain):
+                self._denied_v3("publish", topic, grant, now)
+            elif len(packet.payload) <= self.options.maximum_payload_size:
+                engine.publish(message, session, now)
+            else:
+                stats.publish_dropped += 1
 
     def _on_acknowledged_publish(self, session: Session, packet_id: int, message: Message, now: float) -> None:
         """Take in a PUBLISH of QoS 1 or 2, and answer it."""
@@ -599,6 +624,9 @@ class Connection(Client):
         if reason_code >= 0x80 and self.version == MQTT_5:  # the exchange is over [MQTT-4.3.3-9]
             session.receiver.accept_at_once()
             self._append_in_order(self._in_words(_first_answer(message.qos, packet_id, reason_code), text))
+            return
+        if reason_code == _NOT_AUTHORIZED and self.options.v3_denied_publish == "disconnect":
+            self.disconnect(_NOT_AUTHORIZED, text, now)
             return
         if reason_code == ReasonCode.QUOTA_EXCEEDED and journal.is_failing:
             self._leave_unanswered()  # v3 has no other word than yes
@@ -619,13 +647,27 @@ class Connection(Client):
 
     def _refusal_to_publish(self, session: Session, message: Message) -> tuple[int, str]:
         """Why a PUBLISH of QoS 1 or 2 is refused, as a reason code and in words; 0 if it is not."""
-        if not session.permissions.may_publish(message.topic):
+        grant = session.permissions.publishing(message.topic)
+        if not _is_granted(grant, message.qos, message.retain):
+            self._denied("publish", message.topic, grant)
             return _NOT_AUTHORIZED, f"no permission to publish to {topics.shown(message.topic)}"
+        if len(message.payload) > self.options.maximum_payload_size:
+            text = f"a payload of {len(message.payload):,} bytes, we take {self.options.maximum_payload_size:,}"
+            return _QUOTA_EXCEEDED, text
         if self.engine.journal.is_failing:
             return _QUOTA_EXCEEDED, "the broker cannot store it now"
         if message.retain and self.version == MQTT_5 and not self.engine.may_retain(message):
             return _QUOTA_EXCEEDED, "the broker retains as much as it may"
         return _SUCCESS, ""
+
+    def _denied(self, action: str, topic: str, grant: Grant) -> None:
+        self.engine.observer.denied(self.visit, action, topic, grant.rule)
+
+    def _denied_v3(self, action: str, topic: str, grant: Grant, now: float) -> None:
+        """A client may not do what it did, and its version or QoS has no word for that."""
+        self._denied(action, topic, grant)
+        if self.version != MQTT_5 and self.options.v3_denied_publish == "disconnect":
+            self.disconnect(_NOT_AUTHORIZED, f"no permission to publish to {topics.shown(topic)}", now)
 
     def _leave_unanswered(self) -> None:
         """The client shall send it again, on its next connection: it is told to come by the end of this one."""
@@ -641,10 +683,10 @@ class Connection(Client):
         alias = properties.topic_alias
         if alias is None:
             return topic
-        if alias > self.engine.options.topic_alias_maximum:  # [MQTT-3.3.2-9]
+        if alias > self.options.topic_alias_maximum:  # [MQTT-3.3.2-9]
             raise ProtocolError(
                 ReasonCode.TOPIC_ALIAS_INVALID,
-                f"topic alias {alias}, we allowed 1 to {self.engine.options.topic_alias_maximum} [MQTT-3.3.2-9]",
+                f"topic alias {alias}, we allowed 1 to {self.options.topic_alias_maximum} [MQTT-3.3.2-9]",
             )
         if self._aliases is None:
             self._aliases = {}  # new with each connection [MQTT-3.3.2-7]
@@ -659,7 +701,7 @@ class Connection(Client):
         return known
 
     def _check_capabilities(self, qos: int, retain: bool) -> None:
-        options = self.engine.options
+        options = self.options
         if qos > options.maximum_qos:  # [MQTT-3.2.2-11]
             raise ProtocolError(
                 ReasonCode.QOS_NOT_SUPPORTED, f"QoS {qos}, we allowed {options.maximum_qos} [MQTT-3.2.2-11]"
@@ -692,7 +734,7 @@ class Connection(Client):
         identifier = 0
         if packet.properties is not None and packet.properties.subscription_identifiers:
             identifier = packet.properties.subscription_identifiers[0]
-            if not self.engine.options.subscription_identifier_available:
+            if not self.options.subscription_identifier_available:
                 raise ProtocolError(
                     ReasonCode.SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED,
                     "a subscription identifier, we said no (section 3.2.2.3.12)",
@@ -702,11 +744,14 @@ class Connection(Client):
         refusals: list[str] = []
         wanting: list[Subscription] = []  # retained messages
         for request in packet.requests:  # as if they came one by one [MQTT-3.8.4-5]
-            reason_code, text = self._refusal(session, request)
+            _, topic_filter = topics.split_shared(request.topic_filter)
+            grant = session.permissions.grant_subscribe(topic_filter)
+            reason_code, text = self._refusal(session, request, grant)
             if reason_code < 0x80:
-                subscription, is_new = self.engine.subscribe(session, request, identifier)
+                qos = min(request.qos, grant.max_qos, self.options.maximum_qos)  # [MQTT-3.2.2-10]
+                subscription, is_new = self.engine.subscribe(session, request, qos, identifier)
                 reason_code = subscription.qos  # [MQTT-3.8.4-7]
-                if _wants_retained(subscription, request, is_new=is_new):
+                if grant.may_retain and _wants_retained(subscription, request, is_new=is_new):
                     wanting.append(subscription)
             else:
                 refusals.append(text)
@@ -720,7 +765,7 @@ class Connection(Client):
         for subscription in wanting:
             self.engine.send_retained(subscription, now)
 
-    def _refusal(self, session: Session, request: SubscriptionRequest) -> tuple[int, str]:
+    def _refusal(self, session: Session, request: SubscriptionRequest, grant: Grant) -> tuple[int, str]:
         """Why a subscription is refused, as a reason code and in words; 0 if it is not."""
         try:
             topics.check_filter(request.topic_filter)
@@ -731,12 +776,13 @@ class Connection(Client):
         _, topic_filter = topics.split_shared(request.topic_filter)
         if request.no_local and topics.is_shared(request.topic_filter):  # [MQTT-3.8.3-4]
             raise ProtocolError(ReasonCode.PROTOCOL_ERROR, "No Local on a Shared Subscription [MQTT-3.8.3-4]")
-        options = self.engine.options
+        options = self.options
         if not options.wildcard_subscription_available and topics.has_wildcard(topic_filter):
             return self._unavailable(ReasonCode.WILDCARD_SUBSCRIPTIONS_NOT_SUPPORTED, request)
         if not options.shared_subscription_available and topics.is_shared(request.topic_filter):
             return self._unavailable(ReasonCode.SHARED_SUBSCRIPTIONS_NOT_SUPPORTED, request)
-        if not session.permissions.may_subscribe(topic_filter):
+        if grant.max_qos < 0:
+            self._denied("subscribe", topic_filter, grant)
             return _NOT_AUTHORIZED, f"no permission to subscribe to {topics.shown(topic_filter)}"
         most = options.max_subscriptions
         if len(session.subscriptions) >= most and request.topic_filter not in session.subscriptions:
@@ -784,10 +830,14 @@ class Connection(Client):
                     ReasonCode.PROTOCOL_ERROR,
                     "DISCONNECT may not keep a session that was not kept (section 3.14.2.2.2)",
                 )
-            self.engine.change_expiry(session, min(expiry, self.engine.options.maximum_session_expiry))
+            self.engine.change_expiry(session, min(expiry, self.options.maximum_session_expiry))
         is_normal = packet.reason_code == _SUCCESS
         text = "the client disconnected" if is_normal else f"the client left: {reason_text(packet.reason_code)}"
         self._end(text, with_will=not is_normal, now=now)  # [MQTT-3.14.4-3]
+
+
+def _is_granted(grant: Grant, qos: int, retain: bool) -> bool:
+    return grant.max_qos >= qos and (grant.may_retain or not retain)
 
 
 def _known(packet: Connect, client_id: str) -> Connect:

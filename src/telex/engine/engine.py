@@ -7,6 +7,7 @@ never goes back.
 
 from collections.abc import Callable
 
+from telex import topics
 from telex.codes import ReasonCode
 from telex.engine import records
 from telex.engine.deadlines import Deadlines
@@ -89,6 +90,11 @@ class Engine:
         self._is_dropping_retained = False
         self.surroundings = Surroundings(options, self.stats, journal, observer)
 
+    def change_options(self, options: Options) -> None:
+        """Go on with other limits. Connections that are there keep what they were told."""
+        self.options = options
+        self.surroundings.options = options
+
     def take_ready(self) -> list[Outbox]:
         """The outboxes that have something to send; from now on others gather."""
         ready = self.ready[:]
@@ -123,10 +129,10 @@ class Engine:
 
     # Sessions
 
-    def assign_client_id(self) -> str:
+    def assign_client_id(self, prefix: str = "") -> str:
         """A client id for a client that brings none [MQTT-3.2.2-16]."""
         while True:
-            client_id = self.new_client_id()
+            client_id = prefix + self.new_client_id()
             if client_id not in self.sessions:  # somebody may have come with it
                 return client_id
 
@@ -143,12 +149,14 @@ class Engine:
         clean_start: bool,
         expiry_interval: int,
         receive_maximum: int,
+        allowed: int,
         permissions: Permissions,
         will: Will | None,
         now: float,
     ) -> tuple[Session, bool]:
         """Give a connection its session: the one that is there, or a new one; and whether it was there.
 
+        ``receive_maximum`` is what the client takes in flight, ``allowed`` what it may have in flight to us.
         A connection that has it already is taken over from [MQTT-3.1.4-3].
         """
         session = self.sessions.get(client_id)  # [MQTT-3.1.3-2]
@@ -169,8 +177,8 @@ class Engine:
         session.ends_at = 0.0  # not while it is connected [MQTT-4.1.0-1]
         session.will_at = 0.0  # a will that waited is not sent any more [MQTT-3.1.3-9]
         self._set_will(session, will)  # [MQTT-3.1.2-7]
-        session.permissions = permissions
-        session.opened(client, outbox, receive_maximum)
+        self.change_permissions(session, permissions)
+        session.opened(client, outbox, receive_maximum, allowed)
         if session.expiry_interval != expiry_interval:
             self.change_expiry(session, expiry_interval)
         elif session.number:
@@ -182,6 +190,26 @@ class Engine:
         self.stats.clients_connected += 1
         self.stats.connections_opened += 1
         return session, is_present
+
+    def change_permissions(self, session: Session, permissions: Permissions) -> bool:
+        """Let a session do from now on what these permissions say: whether it lost no subscription by that.
+
+        Subscriptions that it could not make any more are dropped, others may have to do with a lower QoS.
+        """
+        former = session.permissions
+        session.permissions = permissions
+        if former.limits_receiving or permissions.limits_receiving:
+            self.subscriptions.forget_routes()
+        has_all = True
+        for subscription in list(session.subscriptions.values()):
+            _, topic_filter = topics.split_shared(subscription.topic_filter)
+            grant = permissions.grant_subscribe(topic_filter)
+            if grant.max_qos < 0:
+                self.unsubscribe(session, subscription.topic_filter)
+                has_all = False
+            elif grant.max_qos < subscription.qos:
+                self._add_subscription(subscription.at(grant.max_qos))
+        return has_all
 
     def change_expiry(self, session: Session, expiry_interval: int) -> None:
         """Let a session outlive its connection by that many seconds (sections 3.1.2.11.2, 3.14.2.2.2)."""
@@ -286,7 +314,7 @@ class Engine:
         session.will_at = 0.0
         if will is None:  # v3 [MQTT-3.1.2-12]
             return
-        if session.permissions.may_publish(will.topic):  # they may have changed since CONNECT (section 4.12.1)
+        if session.permissions.publishing(will.topic).max_qos >= will.qos:  # they may have changed since CONNECT
             # Retained or not as it asks [MQTT-3.1.2-14] [MQTT-3.1.2-15].
             # Its properties are copied: the record of the will may not be written yet.
             properties = None if will.properties is None else will.properties.copy()
@@ -301,7 +329,7 @@ class Engine:
         if outgoing.message.is_expired(now):
             return
         group = self.subscriptions.group_of(outgoing.shared)
-        member = None if group is None else group.choose(outgoing.message.qos)
+        member = None if group is None else group.choose(outgoing.message)
         if member is not None:
             member.session.deliver(outgoing.message, member, now)
 
@@ -323,7 +351,7 @@ class Engine:
             for subscription in route.subscriptions:
                 subscription.session.deliver(message, subscription, now)
         for group in route.groups:
-            member = group.choose(message.qos)
+            member = group.choose(message)
             if member is not None:
                 member.session.deliver(message, member, now)
         return bool(route.subscriptions) or bool(route.groups)
@@ -372,8 +400,10 @@ class Engine:
 
     # Subscriptions
 
-    def subscribe(self, session: Session, request: SubscriptionRequest, identifier: int) -> tuple[Subscription, bool]:
-        """Make a subscription of a valid request: it, and whether its filter is new to the session.
+    def subscribe(
+        self, session: Session, request: SubscriptionRequest, qos: int, identifier: int
+    ) -> tuple[Subscription, bool]:
+        """Make a subscription of a valid request, at the QoS granted: it, and whether its filter is new to the session.
 
         It is in force when this returns. Retained messages are asked for apart
         from it, since they follow SUBACK.
@@ -381,13 +411,19 @@ class Engine:
         subscription = Subscription(
             session,
             request.topic_filter,
-            min(request.qos, self.options.maximum_qos),  # [MQTT-3.2.2-10]
+            qos,
             no_local=request.no_local,
             retain_as_published=request.retain_as_published,
             identifiers=(identifier,) if identifier else (),
         )
         is_new = request.topic_filter not in session.subscriptions
-        session.subscriptions[request.topic_filter] = subscription  # [MQTT-3.8.4-3]
+        self._add_subscription(subscription)
+        self.observer.subscribed(session.client_id, subscription.topic_filter, subscription.qos)
+        return subscription, is_new
+
+    def _add_subscription(self, subscription: Subscription) -> None:
+        session = subscription.session
+        session.subscriptions[subscription.topic_filter] = subscription  # [MQTT-3.8.4-3]
         self.subscriptions.add(subscription)  # no message comes between the old one and this [MQTT-3.8.4-4]
         if session.number:
             self.journal.append(
@@ -397,11 +433,9 @@ class Engine:
                     subscription.qos,
                     no_local=subscription.no_local,
                     retain_as_published=subscription.retain_as_published,
-                    identifier=identifier,
+                    identifier=subscription.identifiers[0] if subscription.identifiers else 0,
                 )
             )
-        self.observer.subscribed(session.client_id, subscription.topic_filter, subscription.qos)
-        return subscription, is_new
 
     def unsubscribe(self, session: Session, topic_filter: str) -> bool:
         """Drop a subscription, whose filter must be the same to the letter [MQTT-3.10.4-1]: whether there was one."""
@@ -417,8 +451,13 @@ class Engine:
 
     def send_retained(self, subscription: Subscription, now: float) -> None:
         """Send a subscription the retained messages that it matches [MQTT-3.3.1-9]."""
-        messages = self.retained.matching(subscription.topic_filter, now)
         session = subscription.session
+        messages = [
+            each
+            for each in self.retained.matching(subscription.topic_filter, now)
+            if session.permissions.receiving(each.topic).max_qos >= 0
+            and session.permissions.receiving(each.topic).may_retain
+        ]
         for message in messages:
             if not (subscription.no_local and message.publisher_id == session.client_id):  # [MQTT-3.8.3-3]
                 session.deliver_retained(message, subscription, len(messages), now)

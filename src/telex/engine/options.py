@@ -12,6 +12,7 @@ LARGEST_PACKET_LIMIT: Final = 256_000_000
 
 
 QUEUE_DROPS: Final = ("newest", "oldest")
+DENIED_PUBLISHES: Final = ("drop", "disconnect")
 
 
 class Options:
@@ -25,10 +26,12 @@ class Options:
         self,
         *,
         maximum_packet_size: int = 2_000_000,
+        maximum_payload_size: int = LARGEST_PACKET_LIMIT,
         receive_maximum: int = 1_000,
         maximum_qos: int = 2,
         retain_available: bool = True,
         topic_alias_maximum: int = 100,
+        topic_alias_maximum_out: int = 100,
         maximum_keep_alive: int = 0,
         maximum_session_expiry: int = NEVER_EXPIRES,
         v3_session_expiry: int = 30 * 24 * 3_600,
@@ -44,15 +47,19 @@ class Options:
         max_retained_messages: int = 100_000,
         max_retained_bytes: int = 256 * 1024 * 1024,
         allow_empty_client_id: bool = True,
+        client_id_prefix: str = "",
         wildcard_subscription_available: bool = True,
         shared_subscription_available: bool = True,
         subscription_identifier_available: bool = True,
         response_information: str = "",
+        v3_denied_publish: str = "drop",
     ) -> None:
         _check("maximum_packet_size", maximum_packet_size, 20, LARGEST_PACKET_LIMIT)
+        _check("maximum_payload_size", maximum_payload_size, 0, LARGEST_PACKET_LIMIT)
         _check("receive_maximum", receive_maximum, 1, codes.MAX_PACKET_ID)
         _check("maximum_qos", maximum_qos, 0, 2)
         _check("topic_alias_maximum", topic_alias_maximum, 0, 65_535)
+        _check("topic_alias_maximum_out", topic_alias_maximum_out, 0, 65_535)
         _check("maximum_keep_alive", maximum_keep_alive, 0, 65_535)
         _check("maximum_session_expiry", maximum_session_expiry, 0, NEVER_EXPIRES)
         _check("v3_session_expiry", v3_session_expiry, 0, NEVER_EXPIRES)
@@ -62,17 +69,19 @@ class Options:
         _check("max_inflight_messages", max_inflight_messages, 1, codes.MAX_PACKET_ID)
         _check("max_queued_messages", max_queued_messages, 1, _ANY)
         _check("max_queued_bytes", max_queued_bytes, 1, _ANY)
-        if queue_drops not in QUEUE_DROPS:
-            raise ValueError(f"queue_drops is {queue_drops!r}, expected one of {', '.join(QUEUE_DROPS)}")
+        _check_word("queue_drops", queue_drops, QUEUE_DROPS)
+        _check_word("v3_denied_publish", v3_denied_publish, DENIED_PUBLISHES)
         _check("max_queue_memory", max_queue_memory, 1, _ANY)
         _check("max_outbox_bytes", max_outbox_bytes, 1, _ANY)
         _check("max_retained_messages", max_retained_messages, 1, _ANY)
         _check("max_retained_bytes", max_retained_bytes, 1, _ANY)
         self.maximum_packet_size = maximum_packet_size  # the largest packet that a client may send
+        self.maximum_payload_size = maximum_payload_size  # of a PUBLISH; a larger one is refused, and no more
         self.receive_maximum = receive_maximum  # messages above QoS 0 that a client may have in flight to us
         self.maximum_qos = maximum_qos
         self.retain_available = retain_available
-        self.topic_alias_maximum = topic_alias_maximum  # in each direction
+        self.topic_alias_maximum = topic_alias_maximum  # that a client may use
+        self.topic_alias_maximum_out = topic_alias_maximum_out  # that we use, if the client takes them
         self.maximum_keep_alive = maximum_keep_alive  # 0: any, also none
         self.maximum_session_expiry = maximum_session_expiry  # for any kept session
         self.v3_session_expiry = v3_session_expiry  # of v3 clients, which cannot say how long their sessions are kept
@@ -90,12 +99,20 @@ class Options:
         self.max_retained_messages = max_retained_messages  # others are refused
         self.max_retained_bytes = max_retained_bytes  # of their payloads, the same
         self.allow_empty_client_id = allow_empty_client_id
+        self.client_id_prefix = client_id_prefix  # of the client ids that we give, in front of something unique
         self.wildcard_subscription_available = wildcard_subscription_available
         self.shared_subscription_available = shared_subscription_available
         self.subscription_identifier_available = subscription_identifier_available
         self.response_information = response_information  # for who asks, with its client id for %c; empty: none
+        # What becomes of a v3 client that publishes what it may not: its message is dropped, or it is disconnected.
+        self.v3_denied_publish = v3_denied_publish
 
 
 def _check(name: str, value: int, lowest: int, highest: int) -> None:
     if not lowest <= value <= highest:
         raise ValueError(f"{name} is {value:,}, expected {lowest:,} to {highest:,}")
+
+
+def _check_word(name: str, value: str, words: tuple[str, ...]) -> None:
+    if value not in words:
+        raise ValueError(f"{name} is {value!r}, expected one of {', '.join(words)}")

@@ -12,6 +12,7 @@ from telex import codes
 from telex.codes import PropertyId, ReasonCode
 from telex.engine.message import PUBLISH_FIRST, Encoding, Message
 from telex.engine.stats import Stats
+from telex.engine.visit import Visit
 from telex.errors import ProtocolError
 from telex.flow import Receiver
 from telex.wire.data import ONE_BYTE
@@ -66,16 +67,24 @@ class Outbox:
             ourselves there with the first frame.
         holding: the engine's list of outboxes that hold something, likewise.
         stream: whatever the shell wants to find again when it empties the outbox.
+        visit: whose bytes they are, to be counted there.
     """
 
     def __init__(
-        self, ready: "list[Outbox]", holding: "list[Outbox]", stats: Stats, max_bytes: int, stream: object
+        self,
+        ready: "list[Outbox]",
+        holding: "list[Outbox]",
+        stats: Stats,
+        max_bytes: int,
+        stream: object,
+        visit: Visit,
     ) -> None:
         self.ready = ready
         self.holding = holding
         self.stats = stats
         self.max_bytes = max_bytes
         self.stream = stream
+        self.visit = visit
         self.frames: list[bytes] = []
         self.size = 0  # bytes that wait, held or not
         self.is_opening = False  # CONNACK is held: ``frames`` wait for it
@@ -225,6 +234,7 @@ class Outbox:
         if self.receiver is not None:
             self.receiver.acknowledged(0 if held is None else held.ended)
         self.stats.bytes_sent += len(data)
+        self.visit.bytes_sent += len(data)
         return data
 
     def publish(self, message: Message, first: int, extra: bytes, now: float, after: int = 0) -> bool:
@@ -271,6 +281,7 @@ class Outbox:
         self._add(frame, after)
         stats = self.stats
         stats.publish_sent += 1
+        self.visit.publish_sent += 1
         stats.publish_bytes_sent += len(message.payload)
 
     def _with_alias(

@@ -7,6 +7,7 @@ from mypy_extensions import mypyc_attr
 from telex.engine.deadlines import Timed
 from telex.engine.permissions import EVERYTHING, Permissions
 from telex.engine.records import Done, Queued, Record, Retain, Sent
+from telex.engine.visit import Visit
 from telex.wire.packets import Connect
 
 _BEHIND_RECORDS: Final = 50_000
@@ -154,14 +155,14 @@ class Exchange:
 class Gate:
     """Decides who may come in. This one admits everybody."""
 
-    def login(self, client: Client, packet: Connect, address: str, now: float) -> None:
-        """Answer with ``client.admit`` or ``client.refuse``, at once or later.
+    def login(self, client: Client, packet: Connect, visit: Visit, now: float) -> None:
+        """Answer with ``client.admit`` or ``client.refuse``, at once or later; ``visit.user`` may be set before.
 
         Until then nothing that the client sends is processed [MQTT-3.1.4-6].
         """
         client.admit(EVERYTHING, now)
 
-    def exchange(self, client: Client, packet: Connect, address: str) -> Exchange | None:
+    def exchange(self, client: Client, packet: Connect, visit: Visit) -> Exchange | None:
         """Begin an authentication by the method that the CONNECT names, in place of ``login``.
 
         Asked at CONNECT, and again when the client authenticates again: then with its
@@ -176,14 +177,17 @@ class Gate:
 class Observer:
     """Is told of what happens rarely and interests people. This one does nothing."""
 
-    def connected(self, client_id: str, address: str, packet: Connect) -> None:
+    def connected(self, visit: Visit, packet: Connect) -> None:
         """A client's CONNECT was accepted."""
 
-    def refused(self, client_id: str, address: str, reason: str) -> None:
-        """A CONNECT was refused, or none came; ``client_id`` is empty if it is not known."""
+    def refused(self, visit: Visit, reason: str) -> None:
+        """A CONNECT was refused, or none came; then ``visit.client_id`` is empty."""
 
-    def disconnected(self, client_id: str, address: str, reason: str) -> None:
+    def disconnected(self, visit: Visit, reason: str, now: float) -> None:
         """A connection whose CONNECT had been accepted is over."""
+
+    def denied(self, visit: Visit, action: str, topic: str, rule: str) -> None:
+        """A client may not ``publish`` or ``subscribe`` what it wanted to; ``rule`` says why."""
 
     def subscribed(self, client_id: str, topic_filter: str, qos: int) -> None:
         """A client has a new subscription, or an old one replaced."""

@@ -27,6 +27,7 @@ _NO_LIMIT: Final = 1 << 60
 # Why a client does not get a message.
 _NOT_TAKEN: Final = "it reads too slowly, or the message is too large for it"
 _TOO_LARGE: Final = "the message is too large for it"
+_NOT_ALLOWED: Final = "it may not receive this topic any more"
 _QUEUE_FULL: Final = "as much waits for it as max_queued_messages and max_queued_bytes allow"
 _MEMORY_FULL: Final = "as much waits for all clients as max_queue_memory allows"
 
@@ -55,6 +56,17 @@ class Subscription:
         self.identifiers = identifiers
         self.extra = b"".join(  # the identifiers as PUBLISH carries them [MQTT-3.3.4-3]
             [_IDENTIFIER_PROPERTY + encode_variable(each, "subscription identifier") for each in identifiers]
+        )
+
+    def at(self, qos: int) -> "Subscription":
+        """The same with another QoS."""
+        return Subscription(
+            self.session,
+            self.topic_filter,
+            qos,
+            no_local=self.no_local,
+            retain_as_published=self.retain_as_published,
+            identifiers=self.identifiers,
         )
 
 
@@ -249,6 +261,9 @@ class Session(Timed):
                 self._send_again(queue.take(), now)
             elif outgoing.message.is_expired(now):  # [MQTT-3.3.2-5]
                 queue.done(queue.take())
+            elif self.permissions.receiving(outgoing.message.topic).max_qos < 0:  # it may not any more (R6)
+                queue.done(queue.take())
+                self._dropped(outgoing.message, _NOT_ALLOWED)
             elif sender.can_send:
                 self._send(queue.take(), now)
             else:
@@ -337,13 +352,12 @@ class Session(Timed):
             self.journal.append(records.Disowned(self.number, packet_id))
         return was_owned
 
-    def opened(self, client: Client, outbox: Outbox, receive_maximum: int) -> None:
+    def opened(self, client: Client, outbox: Outbox, receive_maximum: int, allowed: int) -> None:
         """A connection of the client begins; what is in flight goes first (S7: in front of what waits)."""
         self.client = client
         self.outbox = outbox
         # A v3 client cannot be told how many it may have in flight.
-        allowed = self.surroundings.options.receive_maximum if outbox.version == MQTT_5 else _NO_LIMIT
-        self.receiver.resume(allowed)
+        self.receiver.resume(allowed if outbox.version == MQTT_5 else _NO_LIMIT)
         outbox.receiver = self.receiver
         self.queue.begin_again(self.sender.resume(receive_maximum))
 

@@ -7,6 +7,7 @@ of levels. What a topic matches is remembered until subscriptions change.
 from typing import Final
 
 from telex import topics
+from telex.engine.message import Message
 from telex.engine.session import Session, Subscription, merged
 
 _MAX_ROUTES: Final = 10_000  # topics whose receivers are remembered
@@ -19,18 +20,22 @@ class SharedGroup:
         self.members: list[Subscription] = []
         self._turn = 0
 
-    def choose(self, qos: int) -> Subscription | None:
-        """The member whose turn it is; one that is connected before one that is not.
+    def choose(self, message: Message) -> Subscription | None:
+        """The member whose turn it is, of those that may receive the message; one that is connected before others.
 
-        None if a message of this QoS would be lost on all of them: at QoS 0
-        nothing waits for a client that is away.
+        None if the message would be lost on all of them: at QoS 0 nothing waits for
+        a client that is away.
         """
+        qos = message.qos
         members = self.members
         count = len(members)
         absent: Subscription | None = None
         for step in range(1, count + 1):
             index = (self._turn + step) % count
             member = members[index]
+            permissions = member.session.permissions
+            if permissions.limits_receiving and permissions.receiving(message.topic).max_qos < 0:
+                continue
             if member.session.outbox is not None:
                 self._turn = index
                 return member
@@ -134,6 +139,10 @@ class Subscriptions:
             self._routes[topic] = route
         return route
 
+    def forget_routes(self) -> None:
+        """What clients may receive has changed."""
+        self._routes.clear()
+
     def own_part(self, topic: str, session: Session) -> Subscription | None:
         """What a session gets of its own messages: its subscriptions without No Local [MQTT-3.8.3-3]."""
         own = [
@@ -141,7 +150,7 @@ class Subscriptions:
             for subscribers in self._matching(topic)
             if session in subscribers.sessions and not subscribers.sessions[session].no_local
         ]
-        return merged(own) if own else None
+        return merged(own) if own else None  # the session is in the route, so that it may receive the topic
 
     def _match(self, topic: str) -> Route:
         by_session: dict[Session, list[Subscription]] = {}
@@ -156,7 +165,15 @@ class Subscriptions:
                 else:
                     others.append(subscription)
             groups.extend(subscribers.groups.values())
-        return Route([merged(each) for each in by_session.values()], groups, no_local)
+        subscriptions: list[Subscription] = []
+        for session, found in by_session.items():
+            subscription = merged(found)
+            grant = session.permissions.receiving(topic)
+            if grant.max_qos >= subscription.qos:
+                subscriptions.append(subscription)
+            elif grant.max_qos >= 0:
+                subscriptions.append(subscription.at(grant.max_qos))
+        return Route(subscriptions, groups, no_local)
 
     def _matching(self, topic: str) -> list[_Subscribers]:
         found: list[_Subscribers] = []

@@ -20,6 +20,7 @@ from telex.engine.options import Options
 from telex.engine.records import Queued
 from telex.engine.restore import Restoration
 from telex.engine.seams import Gate, Journal
+from telex.engine.visit import Visit
 from telex.server.log import LogObserver
 from telex.server.stores.sqlite import SqliteJournal
 from telex.server.sys_topics import SysTopics
@@ -327,7 +328,7 @@ class ClientHandler:
         self._journal = broker.engine.journal
         self._now = clock.now
         self.stream = stream
-        self.connection = Connection(broker.engine, self, stream.address, clock.now())
+        self.connection = Connection(broker.engine, self, Visit(stream.address), clock.now())
         self._is_reading_paused = False
 
     def received(self, data: bytes) -> None:

@@ -4,6 +4,7 @@ import logging
 
 from telex.codes import MQTT_3_1, MQTT_5
 from telex.engine.seams import Observer
+from telex.engine.visit import Visit
 from telex.wire.packets import Connect
 
 logger = logging.getLogger("telex")
@@ -12,25 +13,37 @@ logger = logging.getLogger("telex")
 class LogObserver(Observer):
     """Writes down what the engine tells: who came and went (INFO), what they asked for (DEBUG), losses (WARNING)."""
 
-    def connected(self, client_id: str, address: str, packet: Connect) -> None:
+    def connected(self, visit: Visit, packet: Connect) -> None:
         """A client's CONNECT was accepted."""
         version = "5.0" if packet.version == MQTT_5 else "3.1" if packet.version == MQTT_3_1 else "3.1.1"
         logger.info(
             "connected client=%r address=%s version=%s keep_alive=%d user=%r",
-            client_id,
-            address,
+            visit.client_id,
+            visit.address,
             version,
             packet.keep_alive,
             packet.user_name,
         )
 
-    def refused(self, client_id: str, address: str, reason: str) -> None:
+    def refused(self, visit: Visit, reason: str) -> None:
         """A CONNECT was refused."""
-        logger.warning("refused client=%r address=%s reason=%s", client_id, address, reason)
+        logger.warning("refused client=%r address=%s reason=%s", visit.client_id, visit.address, reason)
 
-    def disconnected(self, client_id: str, address: str, reason: str) -> None:
+    def disconnected(self, visit: Visit, reason: str, now: float) -> None:
         """A connection is over."""
-        logger.info("disconnected client=%r address=%s reason=%s", client_id, address, reason)
+        logger.info("disconnected client=%r address=%s reason=%s", visit.client_id, visit.address, reason)
+
+    def denied(self, visit: Visit, action: str, topic: str, rule: str) -> None:
+        """A client may not do what it wanted to."""
+        logger.warning(
+            "denied %s client=%r user=%r address=%s topic=%r rule=%s",
+            action,
+            visit.client_id,
+            visit.user,
+            visit.address,
+            topic,
+            rule or "its permissions",
+        )
 
     def subscribed(self, client_id: str, topic_filter: str, qos: int) -> None:
         """A client subscribed."""

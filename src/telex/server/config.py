@@ -1,0 +1,208 @@
+"""One description of a broker: what telex.toml, mosquitto.conf, the environment and the command line come to.
+
+Knows what can be said and what it means if nothing is said. Knows no file and
+no way of writing it: ``toml.py`` and ``mosquitto_conf.py`` do.
+"""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, field
+
+from telex.engine.options import Options
+
+Count = Annotated[int, Meta(ge=0)]
+Port = Annotated[int, Meta(ge=0, le=65_535)]
+Seconds = Annotated[float, Meta(ge=0)]
+Qos = Annotated[int, Meta(ge=0, le=2)]
+
+
+class ConfigError(ValueError):
+    """A description of a broker that cannot be used: where it is wrong, and what to do."""
+
+
+class Part(Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """A table of the description."""
+
+
+class Tls(Part, frozen=True, kw_only=True):
+    """TLS at a listener. Paths are absolute, or below the directory of the file that says them."""
+
+    certificate: str  # PEM: the server's, followed by what is between it and its CA
+    key: str = ""  # PEM; empty: it is in the file of the certificate
+    key_password: str = ""
+    min_version: Literal["1.2", "1.3"] = "1.2"
+    ciphers: str = ""  # OpenSSL's words, up to TLS 1.2; empty: its own choice
+    ciphers_1_3: str = ""  # the same for TLS 1.3
+    client_certificates: Literal["no", "optional", "required"] = "no"
+    client_ca: str = ""  # PEM file, or directory as of `openssl rehash`: who may have signed them
+    user_from: Literal["", "cn", "subject"] = ""  # the user name is the certificate's, not that of CONNECT
+    crl: str = ""  # PEM file of revoked client certificates
+    checks_dates: bool = True  # of client certificates
+
+
+class Psk(Part, frozen=True, kw_only=True):
+    """TLS with keys that both ends know, at a listener (Python 3.13 and later)."""
+
+    file: str  # lines of identity:hexkey
+    hint: str = ""
+    min_version: Literal["1.2"] = "1.2"
+    ciphers: str = ""
+    user_from_identity: bool = False
+
+
+class ListenerLimits(Part, frozen=True, kw_only=True):
+    """What a listener allows less than ``limits``; absent: as ``limits`` say."""
+
+    maximum_packet_size: int | None = None
+    maximum_qos: Qos | None = None
+    maximum_keep_alive: int | None = None
+    topic_alias_maximum: int | None = None  # that clients may use
+    topic_alias_maximum_out: int | None = None  # that the broker uses
+    receive_maximum: int | None = None
+
+
+class Jwt(Part, frozen=True, kw_only=True):
+    """Logging in with a JSON Web Token as password (RFC 7519)."""
+
+    keys: str  # PEM or JWKS file, a file with a shared secret for HS256, or a JWKS address: https://...
+    algorithms: list[Literal["RS256", "ES256", "HS256"]]
+    issuer: str = ""  # that `iss` must say
+    audience: str = ""  # that `aud` must say
+    user_claim: str = "sub"  # which claim is the user name; if CONNECT has one as well, they must be the same
+    groups_claim: str = "groups"
+    rules_claim: str = "telex"  # claim with rules for this client, as ``Rule`` writes them
+    leeway: Seconds = 0.0  # for clocks that differ
+    refresh: Seconds = 300.0  # after how many seconds keys of an address are fetched again
+
+
+class Http(Part, frozen=True, kw_only=True):
+    """Asking a web service who may come in: POST of JSON, answered with JSON (docs/security.md)."""
+
+    url: str
+    timeout: Seconds = 5.0
+    headers: dict[str, str] = {}
+    cache: Seconds = 60.0  # for how long an answer is remembered for the same question; 0: not
+    when_down: Literal["refuse", "pass"] = "refuse"  # pass: whoever is asked next decides
+    max_pending: Count = 100  # questions at a time; more wait
+
+
+class Plugin(Part, frozen=True, kw_only=True):
+    """A class of the user's own, by the name of its entry point in the group `telex.access`."""
+
+    name: str
+    options: dict[str, object] = {}
+
+
+class Rule(Part, frozen=True, kw_only=True):
+    """One rule: whom it is about, and what they may or may not do. The first rule that fits decides.
+
+    A list that is empty is about everybody, or everything. Names in lists may have ``*`` for any characters.
+    """
+
+    allow: list[Literal["publish", "subscribe", "receive"]] = []
+    deny: list[Literal["publish", "subscribe", "receive"]] = []
+    users: list[str] = []  # "" is who has no user name
+    groups: list[str] = []
+    clients: list[str] = []
+    addresses: list[str] = []  # 192.0.2.7, 192.0.2.0/24, 2001:db8::/32, "unix"
+    topics: list[str] = []  # filters, with {user} and {client} for whole levels or parts of them
+    max_qos: Qos = 2
+    retain: bool = True  # may publish retained messages, and gets them
+
+
+class Access(Part, frozen=True, kw_only=True):
+    """Who may come in, and what they may do."""
+
+    allow_anonymous: bool = False  # those without a user name
+    password_file: str = ""  # as of `telex passwd` and mosquitto_passwd
+    scram: bool = False  # SCRAM-SHA-256 with what `telex passwd -H scram-sha-256` wrote into the password file
+    jwt: list[Jwt] = []
+    http: list[Http] = []
+    plugins: list[Plugin] = []
+    acl_file: str = ""  # Mosquitto's
+    groups: dict[str, list[str]] = {}  # name -> users
+    rules: list[Rule] = []  # empty, and no acl_file: everybody may do everything
+    client_id_prefixes: list[str] = []  # empty: any client id
+
+
+class Listener(Part, frozen=True, kw_only=True):
+    """A place where clients come in."""
+
+    host: str = ""  # name or address; empty: every address of this machine
+    port: Port = 1883
+    path: str = ""  # a Unix socket in place of host and port
+    path_mode: Annotated[int, Meta(ge=0, le=0o777)] = 0o660  # of the Unix socket
+    interface: str = ""  # only there (Linux)
+    family: Literal["", "ipv4", "ipv6"] = ""
+    protocol: Literal["mqtt", "websocket", "http_api"] = "mqtt"
+    tls: Tls | None = None
+    psk: Psk | None = None
+    proxy_protocol: Literal["", "1", "2", "any"] = ""  # what stands in front of each connection
+    proxy_requires_tls: bool = False  # version 2 must say that the client came by TLS
+    trusted_proxies: list[str] = []  # addresses that may speak it; empty: whoever reaches the listener
+    versions: list[Literal["3.1", "3.1.1", "5.0"]] = field(default_factory=lambda: ["3.1", "3.1.1", "5.0"])
+    origins: list[str] = []  # that WebSocket clients may come from; empty: any
+    websocket_path: str = ""  # empty: any path
+    http_directory: str = ""  # files that are served beside WebSocket or the API
+    max_connections: Count | None = None
+    mount_point: str = ""
+    client_id_prefix: str = "auto-"  # of client ids that the broker gives
+    user_name_is_client_id: bool = False
+    limits: ListenerLimits = field(default_factory=ListenerLimits)
+    access: Access | None = None  # None: that of the broker
+
+
+class Log(Part, frozen=True, kw_only=True):
+    """What is written down, and where."""
+
+    to: list[str] = field(default_factory=lambda: ["stderr"])  # stderr, stdout, syslog, topic, file:PATH; empty: nowhere
+    format: Literal["text", "json", "mosquitto"] = "text"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    types: list[str] | None = None  # Mosquitto's log_type, in place of level
+    connections: bool = True  # one line for each that comes and goes
+    timestamp: bool = True
+    timestamp_format: str = ""  # strftime's; empty: as the format has it
+    facility: str = "daemon"  # of syslog
+
+
+class Protection(Part, frozen=True, kw_only=True):
+    """Against too much of everything; 0 or nothing: no limit."""
+
+    max_connections: Count = 0
+    max_connections_per_address: Count = 0
+    connects_per_second: Seconds = 0.0  # that one address may try; more of them wait, then are closed
+    messages_per_second: Seconds = 0.0  # of one client; it is read more slowly, then disconnected with 0x96
+    bytes_per_second: Seconds = 0.0
+    messages_per_second_per_address: Seconds = 0.0
+    bytes_per_second_per_address: Seconds = 0.0
+    patience: Seconds = 10.0  # seconds for which a client may go on above its rate, slowed down
+    tls_handshake_timeout: Annotated[float, Meta(gt=0)] = 10.0
+    ban_after: Count = 0  # failed logins of an address, or for a user name from an address
+    ban_seconds: Seconds = 60.0  # doubled with each ban, up to an hour; a failure is forgiven after as long
+    takeovers: Count = 3  # within a minute: from then on clients that chase each other's id are slowed down
+    takeover_delay: Seconds = 5.0
+    strangers_may_use_hash: bool = True  # whether who has no user name may subscribe to `#`
+
+
+class Config(Part, frozen=True, kw_only=True):
+    """A broker."""
+
+    listeners: list[Listener] = field(
+        default_factory=lambda: [Listener(host="127.0.0.1", access=Access(allow_anonymous=True))]
+    )
+    access: Access = field(default_factory=Access)
+    limits: dict[str, bool | int | str] = {}  # by the names of docs/limits.md
+    protection: Protection = field(default_factory=Protection)
+    log: Log = field(default_factory=Log)
+    data: str | None = None  # directory; None: where the platform has it; empty: in memory
+    durability: Literal["strict", "relaxed"] = "strict"
+    sys_interval: Count = 10
+    control: bool = False  # $CONTROL/broker/v1
+    pid_file: str = ""
+    user: str = ""  # whom root becomes when the listeners are open
+    compatible: bool = False  # says what Mosquitto says where it matters: versions in $SYS, exit codes, log lines
+
+
+def limits_of(config: Config, listener: Listener) -> Options:
+    """The limits of connections that come in by a listener."""
+    raise NotImplementedError
