@@ -4,9 +4,10 @@ Knows what can be said and what it means if nothing is said. Knows no file and
 no way of writing it: ``toml.py`` and ``mosquitto_conf.py`` do.
 """
 
-from typing import Annotated, Literal
+import ipaddress
+from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Struct, field
+from msgspec import Meta, Struct, field, structs
 
 from telex.engine.options import Options
 
@@ -59,6 +60,7 @@ class ListenerLimits(Part, frozen=True, kw_only=True):
     topic_alias_maximum: int | None = None  # that clients may use
     topic_alias_maximum_out: int | None = None  # that the broker uses
     receive_maximum: int | None = None
+    allow_empty_client_id: bool | None = None
 
 
 class Jwt(Part, frozen=True, kw_only=True):
@@ -113,7 +115,8 @@ class Rule(Part, frozen=True, kw_only=True):
 class Access(Part, frozen=True, kw_only=True):
     """Who may come in, and what they may do."""
 
-    allow_anonymous: bool = False  # those without a user name
+    # Those without a user name. None: where only this machine can reach the listener, and nobody can log in.
+    allow_anonymous: bool | None = None
     password_file: str = ""  # as of `telex passwd` and mosquitto_passwd
     scram: bool = False  # SCRAM-SHA-256 with what `telex passwd -H scram-sha-256` wrote into the password file
     jwt: list[Jwt] = []
@@ -155,7 +158,9 @@ class Listener(Part, frozen=True, kw_only=True):
 class Log(Part, frozen=True, kw_only=True):
     """What is written down, and where."""
 
-    to: list[str] = field(default_factory=lambda: ["stderr"])  # stderr, stdout, syslog, topic, file:PATH; empty: nowhere
+    to: list[str] = field(
+        default_factory=lambda: ["stderr"]
+    )  # stderr, stdout, syslog, topic, file:PATH; empty: nowhere
     format: Literal["text", "json", "mosquitto"] = "text"
     level: Literal["debug", "info", "warning", "error"] = "info"
     types: list[str] | None = None  # Mosquitto's log_type, in place of level
@@ -187,9 +192,7 @@ class Protection(Part, frozen=True, kw_only=True):
 class Config(Part, frozen=True, kw_only=True):
     """A broker."""
 
-    listeners: list[Listener] = field(
-        default_factory=lambda: [Listener(host="127.0.0.1", access=Access(allow_anonymous=True))]
-    )
+    listeners: list[Listener] = field(default_factory=lambda: [Listener(host="127.0.0.1")])
     access: Access = field(default_factory=Access)
     limits: dict[str, bool | int | str] = {}  # by the names of docs/limits.md
     protection: Protection = field(default_factory=Protection)
@@ -203,6 +206,53 @@ class Config(Part, frozen=True, kw_only=True):
     compatible: bool = False  # says what Mosquitto says where it matters: versions in $SYS, exit codes, log lines
 
 
-def limits_of(config: Config, listener: Listener) -> Options:
-    """The limits of connections that come in by a listener."""
-    raise NotImplementedError
+def limits_of(config: Config, listener: Listener | None = None) -> Options:
+    """The limits of a broker, or of the connections that come in by a listener.
+
+    Raises:
+        ConfigError: a limit that there is not, or that cannot have that value.
+    """
+    limits: dict[str, Any] = dict(config.limits)
+    if listener is not None:
+        limits["client_id_prefix"] = listener.client_id_prefix
+        for name in ListenerLimits.__struct_fields__:
+            value = getattr(listener.limits, name)
+            if value is not None:
+                limits[name] = value
+    try:
+        return Options(**limits)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"limits: {error}") from None
+
+
+def doorkeeping(config: Config, listener: Listener) -> Access:
+    """Who may come in by a listener; ``allow_anonymous`` is decided."""
+    access = config.access if listener.access is None else listener.access
+    if access.allow_anonymous is not None:
+        return access
+    names_users = (
+        access.password_file
+        or access.jwt
+        or access.http
+        or access.plugins
+        or (listener.tls is not None and listener.tls.user_from)
+        or (listener.psk is not None and listener.psk.user_from_identity)
+    )
+    return structs.replace(access, allow_anonymous=is_local(listener) and not names_users)
+
+
+def is_local(listener: Listener) -> bool:
+    """Whether nothing but this machine can reach a listener, as far as can be seen from here."""
+    if listener.proxy_protocol:
+        return False  # somebody stands in front of it, whom others can reach
+    return bool(listener.path) or is_loopback(listener.host)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a listener on that address."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
