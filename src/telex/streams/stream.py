@@ -22,6 +22,15 @@ class Stream(Protocol):
     address: str
     """Where the peer is, for people."""
 
+    host: str
+    """The peer's IP address alone; empty for Unix sockets."""
+
+    identity: str
+    """The user whom the peer's TLS certificate or its pre-shared key names; empty if none does."""
+
+    via_tls: str
+    """The version of TLS that protects it, such as ``TLSv1.3``; empty without."""
+
     is_writable: bool
     """Whether the peer keeps up with what is written."""
 

@@ -1,4 +1,4 @@
-"""TCP, by asyncio's transports."""
+"""TCP and Unix sockets, with TLS or without, by asyncio's transports."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,15 +10,59 @@ _LINGER_SECONDS: Final = 5.0
 """How long a peer that does not read may hold up the end of its stream."""
 
 
+class Arrival:
+    """One connection that comes in: who is at the other end, and whom to tell when it is over.
+
+    Whatever protocol asyncio calls for it, calls ``opened`` and ``gone``. This one is for connections that nobody
+    counts; a listener has its own kind.
+    """
+
+    __slots__ = ("address", "host", "identity", "via_tls")
+
+    def __init__(self) -> None:
+        self.address = ""
+        self.host = ""
+        self.identity = ""
+        self.via_tls = ""
+
+    def opened(self, transport: asyncio.BaseTransport) -> bool:
+        """It is open: what a stream says of its peer is known now. False: it was refused and is closed."""
+        name = transport.get_extra_info("peername")
+        self.address = shown_address(name)
+        self.host = host_of(name)
+        session = transport.get_extra_info("ssl_object")
+        if session is not None:
+            self.via_tls = session.version() or ""
+        return True
+
+    def gone(self) -> None:
+        """It is over. May be called more than once."""
+
+
 class TcpStream(asyncio.Protocol):
     """One connection; ``new_handler`` makes who uses it, when it is open."""
 
     # There may be very many of us, most of them idle.
-    __slots__ = ("_abort_timer", "_handler", "_new_handler", "_transport", "address", "is_writable")
+    __slots__ = (
+        "_abort_timer",
+        "_arrival",
+        "_handler",
+        "_new_handler",
+        "_transport",
+        "address",
+        "host",
+        "identity",
+        "is_writable",
+        "via_tls",
+    )
 
-    def __init__(self, new_handler: "Callable[[TcpStream], Handler]") -> None:
+    def __init__(self, new_handler: "Callable[[TcpStream], Handler]", arrival: Arrival | None = None) -> None:
         self._new_handler = new_handler
+        self._arrival = arrival or Arrival()
         self.address = ""
+        self.host = ""
+        self.identity = ""
+        self.via_tls = ""
         self.is_writable = True
         self._abort_timer: asyncio.TimerHandle | None = None
 
@@ -27,7 +71,14 @@ class TcpStream(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection is there."""
         self._transport = cast(asyncio.Transport, transport)
-        self.address = shown_address(transport.get_extra_info("peername"))
+        arrival = self._arrival
+        if not arrival.opened(transport):
+            self._handler: Handler = Nobody()
+            return
+        self.address = arrival.address
+        self.host = arrival.host
+        self.identity = arrival.identity
+        self.via_tls = arrival.via_tls
         self._handler = self._new_handler(self)
 
     def data_received(self, data: bytes) -> None:
@@ -49,6 +100,7 @@ class TcpStream(asyncio.Protocol):
             self._abort_timer.cancel()
             self._abort_timer = None
         self.is_writable = False
+        self._arrival.gone()
         self._handler.lost("the connection was closed" if exc is None else f"the connection broke: {exc}")
 
     # What the handler calls
@@ -76,6 +128,26 @@ class TcpStream(asyncio.Protocol):
         """Take in bytes again."""
         if not self._transport.is_closing():
             self._transport.resume_reading()
+
+
+class Nobody:
+    """Who uses a stream that was refused."""
+
+    __slots__ = ()
+
+    def received(self, data: bytes) -> None:
+        """Nobody reads it."""
+
+    def writable(self) -> None:
+        """Nobody writes."""
+
+    def lost(self, reason: str) -> None:
+        """Nobody misses it."""
+
+
+def host_of(name: object) -> str:
+    """The IP address alone in a socket's address; empty for Unix sockets."""
+    return str(name[0]) if isinstance(name, tuple) else ""
 
 
 def shown_address(name: object) -> str:
