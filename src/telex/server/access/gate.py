@@ -1,0 +1,454 @@
+"""The broker's gate: whom each listener lets in, by which way, and what they may do then."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Final, Protocol
+
+from msgspec import Struct
+
+from telex.codes import MQTT_3_1, MQTT_3_1_1, MQTT_5, ReasonCode
+from telex.engine.connection import Connection
+from telex.engine.deadlines import Timed
+from telex.engine.engine import Engine
+from telex.engine.permissions import EVERYTHING, Grant, Permissions
+from telex.engine.seams import Client, Exchange, Gate
+from telex.engine.visit import Visit
+from telex.server.access.acl_file import AclFile, read_acl_file
+from telex.server.access.certificates import CertificateWay
+from telex.server.access.password_file import Hasher, PasswordFile
+from telex.server.access.plugins import load
+from telex.server.access.rules import Rules
+from telex.server.access.ways import Admitted, Applicant, Denied, Way
+from telex.server.config import Access, ConfigError, Listener
+from telex.wire.packets import Connect
+
+logger = logging.getLogger("telex")
+
+if TYPE_CHECKING:
+    from telex.server.access.jwt import JwtWay
+    from telex.server.access.scram import Done, Scram
+
+_SCRAM: Final = "SCRAM-SHA-256"  # the authentication method, and the name of the way
+_VERSIONS: Final = {MQTT_3_1: "3.1", MQTT_3_1_1: "3.1.1", MQTT_5: "5.0"}
+
+
+class LoginGuard(Protocol):
+    """Whom the gate tells of failures, and asks who has to wait (``server/guard.py``)."""
+
+    def failed(self, host: str, user: str, now: float) -> None:
+        """Somebody could not log in."""
+
+    def succeeded(self, host: str, user: str, now: float) -> None:
+        """Somebody logged in with what only this user knows."""
+
+    def banned_until(self, host: str, user: str, now: float) -> float:
+        """Until when nobody is asked; the past: come in."""
+
+    def taken_over(self, client_id: str, old: str, new: str, now: float) -> float:
+        """A client takes the place of another with its id: seconds that it has to wait."""
+
+
+class _Inside(Struct):
+    """A client that was let in."""
+
+    client: Client
+    admitted: Admitted
+    way: str  # the name of the way that let it in; empty: it is anonymous
+    expiry: Timed | None = None
+
+
+class _Expiry(Timed):
+    """The moment when a client's token is over."""
+
+    def __init__(self, client: Client) -> None:
+        super().__init__()
+        self._client = client
+
+    def on_due(self, now: float) -> None:
+        """It has come."""
+        self._client.disconnect(ReasonCode.MAXIMUM_CONNECT_TIME, "its token has expired", now)
+
+
+class Doorkeeper:
+    """One ``Access``, read and ready.
+
+    Args:
+        access: its description.
+        hasher: where passwords are hashed.
+        strangers_may_use_hash: whether clients without a user name may subscribe to everything.
+
+    Raises:
+        ConfigError: a file or a rule that cannot be used.
+    """
+
+    def __init__(self, access: Access, hasher: Hasher, *, strangers_may_use_hash: bool = True) -> None:
+        self.access = access
+        self._strangers_may_use_hash = strangers_may_use_hash
+        self._passwords = PasswordFile(access.password_file, hasher) if access.password_file else None
+        self._jwt: JwtWay | None = None
+        self._ways = self._make_ways(access)
+        self._scram = self._make_scram(access)
+        self._acl_file: AclFile | None = read_acl_file(access.acl_file) if access.acl_file else None
+        self._rules: Rules | None = Rules.of(access) if access.rules else None
+
+    def _make_ways(self, access: Access) -> dict[str, Way]:
+        """The ways in the order in which they are asked, by their names.
+
+        What brings large libraries with it is loaded when it is wanted.
+        """
+        ways: dict[str, Way] = {"certificate": CertificateWay()}
+        if access.jwt:
+            from telex.server.access import jwt
+
+            self._jwt = ways["jwt"] = jwt.JwtWay(*access.jwt)
+        if access.http:
+            from telex.server.access.http import HttpWay
+
+            for number, http in enumerate(access.http, 1):
+                ways[f"http {number}"] = HttpWay(http)
+        for plugin in access.plugins:
+            ways[f"plugin {plugin.name}"] = load(plugin)
+        if self._passwords is not None:  # the last one: it has an opinion about every user name
+            ways["password_file"] = self._passwords
+        return ways
+
+    def _make_scram(self, access: Access) -> "Scram | None":
+        if not access.scram or self._passwords is None:
+            return None
+        from telex.server.access.scram import Scram
+
+        return Scram(self._passwords.scram_keys)
+
+    async def open(self, former: "Doorkeeper | None" = None) -> None:
+        """Get ready, in place of ``former`` after a reload. A ConfigError or an OSError says why that is impossible."""
+        if self._jwt is not None and former is not None and former._jwt is not None:
+            self._jwt.take_keys(former._jwt)
+        opened: list[Way] = []
+        try:
+            for way in self._ways.values():
+                opened.append(way)
+                await way.open()
+        except BaseException:
+            for way in opened:
+                await way.close()
+            raise
+
+    async def close(self) -> None:
+        """Let go of everything."""
+        for way in self._ways.values():
+            await way.close()
+
+    @property
+    def names(self) -> list[str]:
+        """The ways of logging in, and what decides what clients may do."""
+        rules = {"acl_file": self._acl_file is not None, "rules": self._rules is not None}
+        return [*self._ways, *(name for name, is_there in rules.items() if is_there)]
+
+    @property
+    def asks(self) -> bool:
+        """Whether there is anything to ask about who comes in; otherwise anonymous access decides alone."""
+        return len(self._ways) > 1
+
+    async def decide(self, applicant: Applicant, ban: Callable[[], Denied | None]) -> tuple[Admitted | Denied, str]:
+        """Whether an applicant may come in, and the name of the way that said so.
+
+        ``ban`` is asked before each way: many may try at once, and fail meanwhile.
+        """
+        for name, way in self._ways.items():
+            denied = ban()
+            if denied is not None:
+                return denied, name
+            verdict = await way.check(applicant)
+            if verdict is not None:
+                return verdict, name
+        return self.decide_anonymous(applicant), ""
+
+    def decide_anonymous(self, applicant: Applicant) -> Admitted | Denied:
+        """Whether somebody may come in about whom no way has an opinion."""
+        if not self.access.allow_anonymous:
+            reason = "it has no user name" if applicant.user_name is None else "no way of logging in knows it"
+            return Denied(reason=reason, is_guess=applicant.user_name is not None)
+        if applicant.user_name is not None and self.asks:
+            return Denied(reason="no way of logging in knows it")
+        return Admitted(user=applicant.user_name or "")
+
+    def still_admits(self, inside: _Inside) -> bool:
+        """Whether somebody who came in before a reload could now."""
+        if not inside.way:
+            return bool(self.access.allow_anonymous)
+        if inside.way == _SCRAM:
+            return self._scram is not None and self._scram.still_admits(inside.admitted)
+        way = self._ways.get(inside.way)
+        return way is not None and way.still_admits(inside.admitted)
+
+    def permissions(self, admitted: Admitted, client_id: str, host: str) -> Permissions:
+        """What a client may do that was let in."""
+        permissions = EVERYTHING
+        if admitted.rules is not None:
+            rules = Rules(admitted.rules, self.access.groups, groups_may_come=True, title="rule of its login")
+            permissions = rules.permissions(admitted.user, client_id, host, admitted.groups)
+        elif self._rules is not None:
+            permissions = self._rules.permissions(admitted.user, client_id, host, admitted.groups)
+        elif self._acl_file is not None:
+            permissions = self._acl_file.permissions(admitted.user or None, client_id)
+        if not admitted.user and not self._strangers_may_use_hash:
+            return _NotEverything(permissions)
+        return permissions
+
+    def exchange(self, method: str, client: Client, done: "Done", user: str | None) -> Exchange | None:
+        """An authentication by a method; None: we do not know it. ``user`` is who it must be, None: anybody."""
+        if method == _SCRAM and self._scram is not None:
+            return self._scram.begin(client, done, user=user)
+        return None
+
+
+class _NotEverything(Permissions):
+    """What others allow, but no filter that is about every topic."""
+
+    def __init__(self, inner: Permissions) -> None:
+        super().__init__()
+        self.limits_receiving = inner.limits_receiving
+        self._inner = inner
+
+    def grant_publish(self, topic: str) -> Grant:
+        """As others say."""
+        return self._inner.publishing(topic)
+
+    def grant_subscribe(self, topic_filter: str) -> Grant:
+        """As others say, but for ``#`` and ``+/#``."""
+        *levels, last = topic_filter.split("/")
+        if last == "#" and all(level == "+" for level in levels):
+            return Grant(-1, may_retain=False, rule="strangers_may_use_hash = false")
+        return self._inner.grant_subscribe(topic_filter)
+
+    def grant_receive(self, topic: str) -> Grant:
+        """As others say."""
+        return self._inner.receiving(topic)
+
+
+class AccessGate(Gate):
+    """Asks the doorkeeper of the listener that a client came in by. ``begin`` comes before all else.
+
+    Args:
+        now: the broker's clock.
+        guard: who is told of failures.
+    """
+
+    def __init__(self, now: Callable[[], float], guard: LoginGuard) -> None:
+        super().__init__()
+        self._now = now
+        self._guard = guard
+        self._listeners: dict[str, Listener] = {}
+        self._doorkeepers: dict[str, Doorkeeper] = {}  # by listener
+        self._deciding: set[asyncio.Task[None]] = set()
+
+    # What the broker calls
+
+    def begin(self, engine: Engine) -> None:
+        """This is the engine whose clients come."""
+        self.engine = engine
+
+    def change(self, listeners: Mapping[str, Listener], doorkeepers: Mapping[str, Doorkeeper]) -> None:
+        """Go on with other listeners and other doorkeepers, by the names of the listeners."""
+        self._listeners = dict(listeners)
+        self._doorkeepers = dict(doorkeepers)
+
+    def reconsider(self, now: float) -> None:
+        """After a change: who could not come in any more has to go, the others may do what is allowed now."""
+        engine = self.engine
+        for session in list(engine.sessions.values()):
+            connection = session.client
+            if not isinstance(connection, Connection):
+                continue
+            visit = connection.visit
+            inside = visit.login
+            doorkeeper = self._doorkeepers.get(visit.listener)
+            if doorkeeper is None:
+                connection.disconnect(ReasonCode.ADMINISTRATIVE_ACTION, "its listener was removed", now)
+            elif isinstance(inside, _Inside):
+                if not doorkeeper.still_admits(inside):
+                    connection.disconnect(ReasonCode.NOT_AUTHORIZED, "it may not come in any more", now)
+                    continue
+                permissions = doorkeeper.permissions(inside.admitted, session.client_id, visit.host)
+                if not engine.change_permissions(session, permissions):
+                    text = "it may not have all its subscriptions any more"
+                    connection.disconnect(ReasonCode.NOT_AUTHORIZED, text, now)
+
+    def gone(self, visit: Visit) -> None:
+        """A client that was let in has left."""
+        inside = visit.login
+        if isinstance(inside, _Inside) and inside.expiry is not None:
+            self.engine.deadlines.drop(inside.expiry)
+
+    async def close(self) -> None:
+        """Decide about nobody any more."""
+        for task in self._deciding:
+            task.cancel()
+        await asyncio.gather(*self._deciding, return_exceptions=True)
+
+    # What the engine asks
+
+    def login(self, client: Client, packet: Connect, visit: Visit, now: float) -> None:
+        """Ask the doorkeeper, at once or in a task."""
+        objection = self._objection(packet, visit, now)
+        if objection is not None:
+            client.refuse(*objection, now)
+            return
+        doorkeeper = self._doorkeepers[visit.listener]
+        if doorkeeper.asks or visit.identity:
+            self._in_a_task(self._decide(doorkeeper, client, packet, visit))
+        else:
+            verdict = doorkeeper.decide_anonymous(_applicant(packet, visit))
+            self._answer(doorkeeper, client, packet, visit, verdict, "")
+
+    def exchange(self, client: Client, packet: Connect, visit: Visit) -> Exchange | None:
+        """Begin with the method that CONNECT names."""
+        objection = self._objection(packet, visit, self._now())
+        if objection is not None:
+            return _Refusal(client, *objection)
+        doorkeeper = self._doorkeepers[visit.listener]
+        method = "" if packet.properties is None else packet.properties.authentication_method or ""
+
+        inside = visit.login
+        user = inside.admitted.user if isinstance(inside, _Inside) else packet.user_name
+
+        def done(verdict: Admitted | Denied, data: bytes, now: float) -> None:
+            self._answer(doorkeeper, client, packet, visit, verdict, _SCRAM, data)
+
+        return doorkeeper.exchange(method, client, done, user)
+
+    # In order
+
+    def _objection(self, packet: Connect, visit: Visit, now: float) -> tuple[int, str] | None:
+        """Why somebody is sent away before anybody is asked: reason code and words."""
+        listener = self._listeners.get(visit.listener)
+        if listener is None or visit.listener not in self._doorkeepers:
+            return ReasonCode.SERVER_SHUTTING_DOWN, "its listener was removed"
+        version = _VERSIONS[packet.version]
+        if version not in listener.versions:
+            return ReasonCode.UNSUPPORTED_PROTOCOL_VERSION, f"MQTT {version} is not for this listener"
+        prefixes = self._doorkeepers[visit.listener].access.client_id_prefixes
+        if prefixes and not packet.client_id.startswith(tuple(prefixes)):
+            return ReasonCode.CLIENT_IDENTIFIER_NOT_VALID, "its client id begins with none of client_id_prefixes"
+        if listener.user_name_is_client_id:
+            if not packet.user_name:
+                return ReasonCode.NOT_AUTHORIZED, "it has no user name, which is to be its client id"
+            packet.client_id = visit.client_id = packet.user_name
+        ban = self._ban(packet, visit)
+        return None if ban is None else (ReasonCode.BANNED, ban.reason)
+
+    def _wait(self, client_id: str, visit: Visit, now: float) -> float:
+        """How long a client has to wait that would take the place of another."""
+        session = self.engine.sessions.get(client_id)
+        other = None if session is None else session.client
+        if not isinstance(other, Connection):
+            return 0.0
+        return self._guard.taken_over(client_id, other.visit.address, visit.address, now)
+
+    def _in_a_task(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._deciding.add(task)
+        task.add_done_callback(self._deciding.discard)
+
+    async def _decide(self, doorkeeper: Doorkeeper, client: Client, packet: Connect, visit: Visit) -> None:
+        try:
+            verdict, way = await doorkeeper.decide(_applicant(packet, visit), lambda: self._ban(packet, visit))
+            self._answer(doorkeeper, client, packet, visit, verdict, way)
+        except Exception:
+            logger.exception("a fault of ours ended the login of %s", visit.address)
+            client.refuse(ReasonCode.UNSPECIFIED_ERROR, "its login failed", self._now())
+
+    def _ban(self, packet: Connect, visit: Visit) -> Denied | None:
+        """Whether so many logins have failed meanwhile that nobody is to be asked any more."""
+        now = self._now()
+        if self._guard.banned_until(visit.host, packet.user_name or "", now) > now:
+            return Denied(reason="too many logins failed", is_guess=False)
+        return None
+
+    async def _let_in_later(self, wait: float, let_in: Callable[[], None]) -> None:
+        await asyncio.sleep(wait)
+        let_in()
+
+    def _answer(
+        self,
+        doorkeeper: Doorkeeper,
+        client: Client,
+        packet: Connect,
+        visit: Visit,
+        verdict: Admitted | Denied,
+        way: str,
+        data: bytes = b"",
+    ) -> None:
+        now = self._now()
+        if isinstance(verdict, Denied):
+            if verdict.is_guess:
+                self._guard.failed(visit.host, packet.user_name or "", now)
+            client.refuse(ReasonCode.NOT_AUTHORIZED, verdict.reason, now)
+            return
+        if way:
+            self._guard.succeeded(visit.host, packet.user_name or "", now)
+        # Who may come in may have to wait before it takes the place of another; who may not never does.
+        wait = self._wait(packet.client_id, visit, now)
+        let_in = partial(self._let_in, doorkeeper, client, packet, visit, verdict, way, data)
+        if wait > 0:
+            self._in_a_task(self._let_in_later(wait, let_in))
+        else:
+            let_in()
+
+    def _let_in(
+        self,
+        doorkeeper: Doorkeeper,
+        client: Client,
+        packet: Connect,
+        visit: Visit,
+        admitted: Admitted,
+        way: str,
+        data: bytes,
+    ) -> None:
+        now = self._now()
+        visit.user = admitted.user
+        inside = _Inside(client, admitted, way)
+        visit.login = inside
+        try:
+            permissions = doorkeeper.permissions(admitted, packet.client_id, visit.host)
+        except ConfigError as error:  # the rules that came with its login
+            client.refuse(ReasonCode.NOT_AUTHORIZED, str(error), now)
+            return
+        client.admit(permissions, now, data)
+        session = self.engine.sessions.get(visit.client_id)
+        if session is None or not isinstance(session.client, Connection) or session.client.visit is not visit:
+            return  # it could not be let in, or has left meanwhile
+        if not packet.client_id:  # now it has one, which may be named in what it may do
+            permissions = doorkeeper.permissions(admitted, visit.client_id, visit.host)
+            self.engine.change_permissions(session, permissions)
+        if admitted.expires_at is not None:
+            inside.expiry = _Expiry(client)
+            self.engine.deadlines.set(inside.expiry, admitted.expires_at)
+
+
+class _Refusal(Exchange):
+    """An authentication that does not begin."""
+
+    def __init__(self, client: Client, reason_code: int, text: str) -> None:
+        super().__init__()
+        self._client = client
+        self._reason_code = reason_code
+        self._text = text
+
+    def receive(self, data: bytes, now: float) -> None:
+        """Send it away."""
+        self._client.refuse(self._reason_code, self._text, now)
+
+
+def _applicant(packet: Connect, visit: Visit) -> Applicant:
+    return Applicant(
+        user_name=packet.user_name,
+        password=packet.password,
+        client_id=packet.client_id,
+        host=visit.host,
+        address=visit.address,
+        listener=visit.listener,
+        certificate_user=visit.identity,
+    )
