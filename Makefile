@@ -17,9 +17,9 @@ demo: .venv/installed
 
 # The sources themselves run interpreted; what was installed runs compiled, where there is a C compiler.
 test: .venv/installed-for-tests lint
-	TELEX_EXPECT=interpreted PYTHONPATH=src $(BIN)/python -m pytest
+	EXPECT_TELEX=interpreted PYTHONPATH=src $(BIN)/python -m pytest
 	@if $(BIN)/telex --version | grep -q compiled; then \
-		TELEX_EXPECT=compiled $(BIN)/python -m pytest; \
+		EXPECT_TELEX=compiled $(BIN)/python -m pytest; \
 	else \
 		echo "No C compiler or no headers of Python were found: the compiled run is left out."; \
 	fi

@@ -17,6 +17,7 @@ CORE = [
     "flow.py",
     "wire/*.py",
     "engine/*.py",
+    "streams/frames.py",
     "client/connection.py",
     "server/stores/changes.py",
 ]

@@ -54,6 +54,6 @@ def test_any_other_wish_is_refused(backend: ModuleType, monkeypatch: pytest.Monk
 
 def test_this_run_is_what_it_says_it_is() -> None:
     """``make test`` says which of the two runs this one is to be."""
-    expected = os.environ.get("TELEX_EXPECT")
+    expected = os.environ.get("EXPECT_TELEX")
     if expected is not None:
         assert version.describe().endswith(f"({expected})")

@@ -28,7 +28,7 @@ FLOORS = {
 # A folder in a folder stands there like a file, and has an order of its own.
 ORDER = {
     "wire/": [["data.py", "reasons.py"], ["properties.py"], ["packets.py"], ["decode.py", "encode.py"]],
-    "streams/": [["stream.py"], ["tcp.py"]],
+    "streams/": [["stream.py", "frames.py"], ["tcp.py"], ["proxy_protocol.py", "websocket.py"]],
     "engine/": [
         ["options.py", "stats.py", "deadlines.py", "message.py", "permissions.py", "visit.py"],
         ["outbox.py", "records.py", "retained.py"],
@@ -43,14 +43,27 @@ ORDER = {
     "client/": [["connection.py"], ["aio.py"]],
     "server/": [
         ["config.py"],
-        ["access/", "log.py", "tls.py", "toml.py", "mosquitto_conf.py", "environment.py", "guard.py"],
-        ["sys_topics.py", "stores/", "web/"],
-        ["doors.py"],
+        ["access/", "log.py", "tls.py", "stores/", "orders.py", "privileges.py", "public.py"],
+        ["toml.py", "guard.py", "log_destinations.py", "sys_topics.py", "web/", "control.py"],
+        ["environment.py", "mosquitto_conf.py", "doors.py"],
+        ["reception.py"],
         ["broker.py"],
     ],
-    "server/access/": [["ways.py"], ["passwords.py"], ["password_file.py", "acl_file.py", "rules.py"], ["gate.py"]],
+    "server/access/": [
+        ["ways.py", "passwords.py"],
+        ["rules.py", "password_file.py", "certificates.py", "plugins.py", "scram.py"],
+        ["acl_file.py", "http.py"],
+        ["jwt.py"],
+        ["gate.py"],
+    ],
     "server/stores/": [["changes.py"], ["sqlite.py"]],
-    "cli/": [["loop.py"], ["main.py"], ["flags.py"], ["serve.py", "pub.py", "sub.py"], ["demo.py"]],
+    "server/web/": [["files.py", "handshake.py", "masks.py"], ["server.py"]],
+    "cli/": [
+        ["loop.py", "main.py", "lines.py"],
+        ["flags.py", "config.py", "tls.py", "passwd.py", "reload.py"],
+        ["serve.py", "pub.py", "sub.py", "acl.py", "doctor.py"],
+        ["demo.py"],
+    ],
 }
 
 # Floor 3 is one floor of several rooms: the wire reads topics, and nothing else crosses over.

@@ -3,7 +3,7 @@
 import pytest
 
 from telex.cli.demo import own_address
-from telex.cli.serve import is_loopback
+from telex.server.config import is_loopback
 from telex.streams.tcp import shown_address
 
 

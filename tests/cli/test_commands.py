@@ -24,7 +24,9 @@ def test_the_version_says_whether_it_is_compiled() -> None:
 def test_without_a_command_it_says_which_there_are() -> None:
     code, out, err = telex_run("--help")
     assert code == 0
-    assert re.findall(r"^  (\w+) +\w", out, re.MULTILINE)[-4:] == ["serve", "pub", "sub", "demo"]
+    assert re.findall(r"^  (\w+) +\w", out, re.MULTILINE)[-10:] == [
+        *("serve", "pub", "sub", "passwd", "acl", "config", "reload", "tls", "doctor", "demo")
+    ]
     code, out, err = telex_run("server")
     assert (code, out) == (1, "")
     assert "invalid choice: 'server' (choose from" in err
@@ -38,7 +40,8 @@ def test_a_bare_start_listens_on_this_machine_only_and_says_what_to_do_next() ->
             f"{version.describe()}\n"
             f"  listening on    mqtt://127.0.0.1:{port}\n"
             "  who may connect everybody on this machine, without a password; nobody from elsewhere\n"
-            f"  open it up      telex serve --host 0.0.0.0 -p {port} --allow-anonymous\n"
+            f"  open it up      telex serve --host 0.0.0.0 -p {port} --password-file FILE\n"
+            "                  (telex passwd -c FILE USER makes it; --allow-anonymous: without passwords)\n"
             "  data            in memory: it ends with the broker\n"
             f"  try it          telex sub -p {port} -t '#' -v\n"
             f"                  telex pub -p {port} -t home/temp/room1 -m 21.5\n"
@@ -69,18 +72,20 @@ def test_who_comes_and_goes_is_logged() -> None:
         serve.terminate()
         assert serve.stderr is not None
         log = serve.stderr.read()
-        assert re.search(r"connected client='me' address=127.0.0.1:\d+ version=3.1.1 keep_alive=60 user=None", log)
-        assert re.search(r"disconnected client='me' address=\S+ reason=the client disconnected", log)
+        assert re.search(r'connected client=me user="" address=127.0.0.1:\d+ .*version=3.1.1 keep_alive=60\n', log)
+        assert re.search(
+            r'disconnected client=me user="" address=\S+ .*reason="the client disconnected" duration=', log
+        )
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--host", "0.0.0.0"], "0.0.0.0 can be reached from other machines and nobody would need a password"),
-        (["--host", "::"], "add --allow-anonymous if that is what you want"),
+        (["--host", "0.0.0.0"], "0.0.0.0 can be reached from other machines, and nobody could come in"),
+        (["--host", "::"], "let everybody in who can reach it: --allow-anonymous"),
         (["--host", "no-such-host.invalid", "--allow-anonymous"], "'no-such-host.invalid' does not resolve"),
-        (["--host", "192.0.2.1", "--allow-anonymous"], "192.0.2.1 is no address of this machine"),
-        (["--host", "x" * 70, "--allow-anonymous"], "does not resolve; check --host"),
+        (["--host", "192.0.2.1", "--allow-anonymous"], "192.0.2.1:1883: this machine has no such address"),
+        (["--host", "x" * 70, "--allow-anonymous"], "does not resolve; check it"),
         (["-p", "65536"], "'65536' is not a number from 0 to 65535; see telex serve --help"),
         (["-p", "mqtt"], "'mqtt' is not a number from 0 to 65535"),
         (["--no-such-flag"], "unrecognized arguments: --no-such-flag"),
@@ -98,8 +103,8 @@ def test_a_port_in_use_is_one_line(broker: Server) -> None:
         code, _, err = telex_run(*command, "-p", str(broker.port))
         assert code == 1
         assert err == (
-            f"telex: port {broker.port} on 127.0.0.1 is in use: another broker runs there; "
-            "stop it, or choose another port with -p\n"
+            f"telex: cannot listen on 127.0.0.1:{broker.port}: another program listens there; "
+            "stop it, or choose another port\n"
         )
 
 

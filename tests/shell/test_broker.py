@@ -134,6 +134,7 @@ class CountingStream:
 
     def __init__(self) -> None:
         self.address = "nowhere"
+        self.host = self.identity = self.via_tls = ""
         self.is_writable = True
         self.writes: list[bytes] = []
         self.is_closed = False

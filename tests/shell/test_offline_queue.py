@@ -2,7 +2,7 @@
 
 By hand with a million of them (``-s`` shows the figures)::
 
-    TELEX_OFFLINE_MESSAGES=1000000 python -m pytest --timeout 1800 -s tests/shell/test_offline_queue.py
+    TEST_OFFLINE_MESSAGES=1000000 python -m pytest --timeout 1800 -s tests/shell/test_offline_queue.py
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from telex.wire.packets import Connect, PubAck, Publish
 from tests.processes import telex
 from tests.shell.raw import connected
 
-MESSAGES: Final = int(os.environ.get("TELEX_OFFLINE_MESSAGES", "20000"))
+MESSAGES: Final = int(os.environ.get("TEST_OFFLINE_MESSAGES", "20000"))
 WINDOW: Final = 500  # messages on their way to the broker, or from it
 MOST_KIBIBYTES: Final = 150 * 1024
 """By which the process may grow, whatever waits."""

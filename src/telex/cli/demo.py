@@ -9,10 +9,11 @@ from typing import Final
 
 from telex.cli.loop import run_loop, stop_event
 from telex.cli.main import Parser, fail, number
-from telex.cli.serve import explain_listen_error, is_loopback
+from telex.cli.serve import explain_listen_error
 from telex.client.aio import AsyncClient
 from telex.errors import MqttError
 from telex.server.broker import Broker
+from telex.server.config import is_loopback
 from telex.wire.packets import Connect, SubscriptionRequest
 
 # Rooms, and the temperature in each when the demo starts.
@@ -45,7 +46,7 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:  # `telex demo | head`
         raise
     except (OSError, UnicodeError) as error:
-        return fail(explain_listen_error(error, options.host, options.port))
+        return fail(explain_listen_error(error, options.host))
     except ExceptionGroup as group:  # of the sensors and the printer: the first that failed took the others along
         first = group.exceptions[0]
         if isinstance(first, BrokenPipeError):

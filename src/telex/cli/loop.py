@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -27,3 +27,10 @@ def stop_event() -> asyncio.Event:
         except NotImplementedError:  # Windows: the handler runs between two steps of the interpreter
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
     return stop
+
+
+def on_signal(name: str, call: Callable[[], None]) -> None:
+    """Call something at a signal from now on, on systems that have it."""
+    number = getattr(signal, name, None)
+    if number is not None:
+        asyncio.get_running_loop().add_signal_handler(number, call)

@@ -12,6 +12,12 @@ COMMANDS: Final = {
     "serve": "run a broker",
     "pub": "publish messages (the flags of mosquitto_pub)",
     "sub": "subscribe and print messages (the flags of mosquitto_sub)",
+    "passwd": "make and change password files (the flags of mosquitto_passwd)",
+    "acl": "find out what a client may do, and which rule says so",
+    "config": "show a broker's settings; turn a mosquitto.conf into a telex.toml",
+    "reload": "let a running broker read its files again",
+    "tls": "make certificates for a broker and its clients",
+    "doctor": "find out why a connection fails",
     "demo": "a broker with a simulated house of sensors, to look at",
 }
 

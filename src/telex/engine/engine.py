@@ -8,7 +8,7 @@ never goes back.
 from collections.abc import Callable
 
 from telex import topics
-from telex.codes import ReasonCode
+from telex.codes import NEVER_EXPIRES, ReasonCode
 from telex.engine import records
 from telex.engine.deadlines import Deadlines
 from telex.engine.message import Message
@@ -17,7 +17,7 @@ from telex.engine.outbox import Outbox
 from telex.engine.permissions import Permissions
 from telex.engine.queue import Outgoing
 from telex.engine.retained import Retained
-from telex.engine.seams import Client, Gate, Journal, Observer
+from telex.engine.seams import Client, Control, Gate, Journal, Observer
 from telex.engine.session import Session, Subscription
 from telex.engine.stats import Stats
 from telex.engine.subscriptions import Subscriptions
@@ -58,6 +58,7 @@ class Engine:
         journal: where what must outlive the process goes.
         gate: who may come in.
         observer: who is told of rare events.
+        control: who gets what is published to ``$CONTROL/...``.
         on_ready: called when outboxes have something to send, although no bytes came and no time passed.
     """
 
@@ -69,9 +70,11 @@ class Engine:
         journal: Journal,
         gate: Gate,
         observer: Observer,
+        control: Control | None = None,
         on_ready: Callable[[], None] = lambda: None,
     ) -> None:
         self.on_ready = on_ready
+        self.control = control or Control()
         self.options = options
         self.new_client_id = new_client_id
         self.journal = journal
@@ -314,7 +317,8 @@ class Engine:
         session.will_at = 0.0
         if will is None:  # v3 [MQTT-3.1.2-12]
             return
-        if session.permissions.publishing(will.topic).max_qos >= will.qos:  # they may have changed since CONNECT
+        grant = session.permissions.publishing(will.topic)
+        if grant.max_qos >= will.qos and (grant.may_retain or not will.retain):  # they may have changed since CONNECT
             # Retained or not as it asks [MQTT-3.1.2-14] [MQTT-3.1.2-15].
             # Its properties are copied: the record of the will may not be written yet.
             properties = None if will.properties is None else will.properties.copy()
@@ -343,8 +347,10 @@ class Engine:
         if message.retain and self.options.retain_available:  # [MQTT-3.3.1-8]
             if publisher is not None:
                 message.publisher_id = publisher.client_id
-            self._retain(message)
+            self._retain(message, now)
         route = self.subscriptions.route(message.topic)
+        if route.is_control and publisher is not None:
+            self._receive_control(message, publisher, now)
         if route.no_local:
             self._deliver_but_local(message, route.subscriptions, publisher, now)
         else:
@@ -355,6 +361,13 @@ class Engine:
             if member is not None:
                 member.session.deliver(message, member, now)
         return bool(route.subscriptions) or bool(route.groups)
+
+    def _receive_control(self, message: Message, publisher: Session, now: float) -> None:
+        def answer(topic: str, payload: bytes, now: float) -> None:
+            publisher.deliver(Message(topic, payload, 0, False), Subscription(publisher, topic, 0), now)
+            self.on_ready()
+
+        self.control.receive(message.topic, message.payload, answer, now)
 
     def _deliver_but_local(
         self, message: Message, subscriptions: list[Subscription], publisher: Session | None, now: float
@@ -379,7 +392,7 @@ class Engine:
             or self.retained.has_room(message, options.max_retained_messages, options.max_retained_bytes)
         )
 
-    def _retain(self, message: Message) -> None:
+    def _retain(self, message: Message, now: float) -> None:
         if not self.may_retain(message):
             self.stats.publish_dropped += 1
             if not self._is_dropping_retained:
@@ -388,8 +401,12 @@ class Engine:
                 self.observer.dropping(message.publisher_id, message.topic, reason)
         elif message.payload:
             self._is_dropping_retained = False
-            self.retained.store(message)
-            if not is_own(message.topic):
+            if is_own(message.topic):
+                self.retained.store(message)
+            else:
+                if self.options.retained_expiry != NEVER_EXPIRES:
+                    message = message.expiring(now + self.options.retained_expiry)
+                self.retained.store(message)
                 self.journal.append(records.Retain(message))
         elif self.retained.remove(message.topic):  # [MQTT-3.3.1-6] [MQTT-3.3.1-7]
             self._unretained(message.topic)

@@ -75,6 +75,15 @@ class Message:
         """Whether its Message Expiry Interval has passed [MQTT-3.3.2-5]."""
         return self.expires_at is not None and self.expires_at <= now
 
+    def expiring(self, at: float) -> "Message":
+        """The same message, to be forgotten at a time, if it is not forgotten before."""
+        if self.expires_at is not None and self.expires_at <= at:
+            return self
+        message = Message(self.topic, self.payload, self.qos, self.retain, self.properties, at)
+        message.publisher_id = self.publisher_id
+        message.after = self.after
+        return message
+
     def came_as(self, frame: bytes, version: int) -> None:
         """Remember the packet that the message was read from: others of its version get the same bytes.
 

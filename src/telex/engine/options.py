@@ -46,6 +46,7 @@ class Options:
         max_outbox_bytes: int = 16 * 1024 * 1024,
         max_retained_messages: int = 100_000,
         max_retained_bytes: int = 256 * 1024 * 1024,
+        retained_expiry: int = NEVER_EXPIRES,
         allow_empty_client_id: bool = True,
         client_id_prefix: str = "",
         wildcard_subscription_available: bool = True,
@@ -75,6 +76,7 @@ class Options:
         _check("max_outbox_bytes", max_outbox_bytes, 1, _ANY)
         _check("max_retained_messages", max_retained_messages, 1, _ANY)
         _check("max_retained_bytes", max_retained_bytes, 1, _ANY)
+        _check("retained_expiry", retained_expiry, 1, NEVER_EXPIRES)
         self.maximum_packet_size = maximum_packet_size  # the largest packet that a client may send
         self.maximum_payload_size = maximum_payload_size  # of a PUBLISH; a larger one is refused, and no more
         self.receive_maximum = receive_maximum  # messages above QoS 0 that a client may have in flight to us
@@ -98,6 +100,7 @@ class Options:
         self.max_outbox_bytes = max_outbox_bytes
         self.max_retained_messages = max_retained_messages  # others are refused
         self.max_retained_bytes = max_retained_bytes  # of their payloads, the same
+        self.retained_expiry = retained_expiry  # after which a retained message is forgotten
         self.allow_empty_client_id = allow_empty_client_id
         self.client_id_prefix = client_id_prefix  # of the client ids that we give, in front of something unique
         self.wildcard_subscription_available = wildcard_subscription_available

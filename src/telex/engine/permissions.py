@@ -36,7 +36,7 @@ def is_reserved(topic: str) -> bool:
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Permissions:
-    """Everything is allowed but to speak for the broker. Subclasses allow less.
+    """Everything is allowed but to speak for the broker, or to give it orders. Subclasses allow less.
 
     They answer ``may_publish``, ``may_subscribe`` and ``may_receive``, or, where
     the answer is more than yes or no, ``grant_publish`` and its like. Each is
@@ -52,7 +52,7 @@ class Permissions:
 
     def may_publish(self, topic: str) -> bool:
         """Whether the client may publish to this topic, by PUBLISH or by its will."""
-        return True
+        return not topic.startswith("$CONTROL/")
 
     def may_subscribe(self, topic_filter: str) -> bool:
         """Whether the client may subscribe to this filter, without ``$share`` and group."""

@@ -1,5 +1,6 @@
 """The small interfaces that others implement for the engine."""
 
+from collections.abc import Callable
 from typing import Final
 
 from mypy_extensions import mypyc_attr
@@ -171,6 +172,14 @@ class Gate:
         method; this gate knows none.
         """
         return None
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Control:
+    """Gets what clients publish to ``$CONTROL/...``, for whoever wants to be spoken to in MQTT. This one is deaf."""
+
+    def receive(self, topic: str, payload: bytes, answer: Callable[[str, bytes, float], None], now: float) -> None:
+        """A client that may do so published this; ``answer`` sends it, and nobody else, a topic and a payload."""
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)

@@ -65,10 +65,13 @@ class _Level:
 class Route:
     """Who gets the messages of one topic."""
 
-    def __init__(self, subscriptions: list[Subscription], groups: list[SharedGroup], no_local: bool) -> None:
+    def __init__(
+        self, subscriptions: list[Subscription], groups: list[SharedGroup], *, no_local: bool, is_control: bool
+    ) -> None:
         self.subscriptions = subscriptions  # one for each session
         self.groups = groups
         self.no_local = no_local  # one of them, or of those they were merged from, is No Local
+        self.is_control = is_control  # what is published there is for the broker itself
 
 
 class Subscriptions:
@@ -173,7 +176,7 @@ class Subscriptions:
                 subscriptions.append(subscription)
             elif grant.max_qos >= 0:
                 subscriptions.append(subscription.at(grant.max_qos))
-        return Route(subscriptions, groups, no_local)
+        return Route(subscriptions, groups, no_local=no_local, is_control=topic.startswith("$CONTROL/"))
 
     def _matching(self, topic: str) -> list[_Subscribers]:
         found: list[_Subscribers] = []

@@ -16,20 +16,26 @@ from telex import version
 from telex.codes import MQTT_5, ReasonCode
 from telex.engine.connection import Connection
 from telex.engine.engine import Engine
+from telex.engine.message import Message
 from telex.engine.options import Options
 from telex.engine.records import Queued
 from telex.engine.restore import Restoration
 from telex.engine.seams import Gate, Journal
 from telex.engine.visit import Visit
+from telex.server.access.gate import AccessGate
+from telex.server.config import Access, Config, Listener, limits_of
+from telex.server.control import BrokerControl
+from telex.server.guard import DISCONNECT, Guard, Meter
 from telex.server.log import LogObserver
+from telex.server.reception import Entrance, Reception
 from telex.server.stores.sqlite import SqliteJournal
 from telex.server.sys_topics import SysTopics
 from telex.streams.stream import Stream
-from telex.streams.tcp import TcpStream, shown_address
 
 logger = logging.getLogger("telex")
 
-_BACKLOG: Final = 1024  # connections that the kernel holds for us while we are busy
+_RENEW_SECONDS: Final = 10  # between two looks at certificate files
+_FIXED: Final = ("data", "durability", "control", "user", "pid_file", "compatible")  # what no reload changes
 _STOP_SECONDS: Final = 5.0  # that clients have to take their last bytes when the broker stops
 
 
@@ -52,11 +58,13 @@ class Broker:
         durability: what an acknowledgement means: ``strict``, that it is on disk; ``relaxed``, that it
             will be within a second (docs/durability.md).
         journal: another place for what must outlive the process (``telex.engine.seams.Journal``), in place of ``data``.
+        config: a whole description of a broker, in place of all these but ``gate`` and ``journal``.
 
     Raises:
         ValueError: there is no such durability.
-        OSError: from ``start``, if the address cannot be listened on.
+        OSError: from ``start``, if an address cannot be listened on.
         StoreError: from ``start``, if the directory cannot be used.
+        ConfigError: from ``start`` and ``reload``, if the description cannot be used.
     """
 
     def __init__(
@@ -70,22 +78,37 @@ class Broker:
         data: str | Path | None = None,
         durability: str = "strict",
         journal: Journal | None = None,
+        config: Config | None = None,
     ) -> None:
-        self.host = host
-        self.port = port
         self._clock = Clock()
-        self._sys_interval = sys_interval
-        self._options = options or Options()
-        self._gate = gate or Gate()
-        if data is not None and journal is not None:
+        if gate is None and config is None:
+            gate = Gate()
+        if config is None:
+            listener = Listener(host=host, port=port, access=Access(allow_anonymous=True))
+            config = Config(listeners=[listener], sys_interval=sys_interval, data="" if data is None else str(data))
+        self.config = config
+        self._given_options = options
+        self._options = options or limits_of(config)
+        self._guard = Guard(config.protection)
+        self._gate: Gate = AccessGate(self._clock.now, self._guard) if gate is None else gate
+        if config.data and journal is not None:
             raise ValueError("data and journal are two places for the same: give one of them")
-        self.data = None if data is None else Path(data)
-        self._durability = durability
+        self.data = Path(config.data) if config.data else None
+        self._durability = durability if data is not None else config.durability
         self._store: SqliteJournal | None = None
         if self.data is not None:
-            self._store = SqliteJournal(self.data, durability=durability)
+            self._store = SqliteJournal(self.data, durability=self._durability)
+        self._witness = Witness(self._gate, self._clock)
+        self._control = BrokerControl(self) if config.control else None
         self._begin(self._store or journal or Journal())
-        self._server: asyncio.Server | None = None
+        self._reception = Reception(
+            self.opened,
+            self._gate if isinstance(self._gate, AccessGate) else None,
+            self._guard,
+            now=self._clock.now,
+            values=lambda: self._sys_topics.values,
+        )
+        self._is_running = False
         self._tick_timer: asyncio.TimerHandle | None = None
         self._handlers: set[ClientHandler] = set()
         self._all_gone = asyncio.Event()
@@ -97,12 +120,15 @@ class Broker:
         """With an engine that knows nothing yet."""
         self.engine = Engine(
             self._options,
-            lambda: f"auto-{uuid.uuid4()}",
+            lambda: str(uuid.uuid4()),
             journal=journal,
             gate=self._gate,
-            observer=LogObserver(),
+            observer=self._witness,
+            control=self._control,
             on_ready=self.flush_soon,
         )
+        if isinstance(self._gate, AccessGate):
+            self._gate.begin(self.engine)
         self._sys_topics = SysTopics(self.engine, f"telex version {version.__version__}", self._clock.now())
 
     async def __aenter__(self) -> Self:
@@ -123,29 +149,27 @@ class Broker:
         if store is not None:
             self._restore(store)
         try:
-            self._server = await loop.create_server(
-                lambda: TcpStream(self.opened), self.host, self.port, backlog=_BACKLOG
-            )
+            await self._reception.change(self.config, self._given_options)
         except BaseException:
             self._close_store()
             raise
-        self.port = self._server.sockets[0].getsockname()[1]
-        if self._sys_interval:
-            now = self._clock.now()
-            self._told_interval = int(now) // self._sys_interval
+        self._is_running = True
+        now = self._clock.now()
+        self._told_interval = int(now) // (self.config.sys_interval or 1)
+        if self.config.sys_interval:
             self._sys_topics.publish(now)
         self._schedule_tick()
 
     async def stop(self) -> None:
         """Tell every client that we go, and end; after some five seconds at the latest."""
-        if self._server is None:
+        if not self._is_running:
             return
+        self._is_running = False
         if self._store is not None:
             with suppress(TimeoutError):  # who waits for an acknowledgement gets it
                 await asyncio.wait_for(self._store.settled(), _STOP_SECONDS)
-        server, self._server = self._server, None
         self._is_stopping = True
-        server.close()
+        await self._reception.close()
         if self._tick_timer is not None:
             self._tick_timer.cancel()
         now = self._clock.now()
@@ -160,15 +184,75 @@ class Broker:
                 for handler in list(self._handlers):
                     handler.stream.abort()
                 await self._all_gone.wait()
-        await server.wait_closed()
+        if isinstance(self._gate, AccessGate):
+            await self._gate.close()
         self._close_store()
+
+    async def check(self) -> None:
+        """See whether a start would find all that the description names.
+
+        Raises:
+            ConfigError: something cannot be used.
+        """
+        await self._reception.check(self.config)
+
+    async def reload(self, config: Config) -> list[str]:
+        """Go on as another description says: all of it, or if anything is wrong with it, as before.
+
+        Clients stay, if they may do all that they do now. What cannot change while the
+        broker runs is left as it was, and comes back by its name.
+
+        Raises:
+            ConfigError: the description cannot be used.
+            OSError: an address cannot be listened on; ``strerror`` says where.
+        """
+        options = limits_of(config)
+        await self._reception.change(config)
+        left = [name for name in _FIXED if getattr(config, name) != getattr(self.config, name)]
+        self.config = config
+        self.engine.change_options(options)
+        now = self._clock.now()
+        for handler in list(self._handlers):
+            if handler.connection.visit.listener in self._reception.entrances:
+                handler.meter = self._guard.meter(handler.stream.host)
+            else:
+                text = "its listener was removed"
+                handler.connection.disconnect(ReasonCode.ADMINISTRATIVE_ACTION, text, now)
+        if isinstance(self._gate, AccessGate):
+            self._gate.reconsider(now)
+        self.flush_soon()
+        return left
 
     @property
     def addresses(self) -> list[str]:
-        """The addresses that the broker listens on, for people."""
-        if self._server is None:
-            return []
-        return [shown_address(each.getsockname()) for each in self._server.sockets]
+        """Where clients reach the broker: ``mqtt://127.0.0.1:1883``, ``wss://...``; none, if it does not run."""
+        return self._reception.addresses
+
+    @property
+    def listeners(self) -> list[Listener]:
+        """The listeners that are open."""
+        return [entrance.listener for entrance in self._reception.entrances.values()]
+
+    @property
+    def plugins(self) -> list[str]:
+        """The ways of logging in that are asked, and what decides what clients may do."""
+        return self._reception.plugins
+
+    @property
+    def host(self) -> str:
+        """The address of the first listener."""
+        return self.config.listeners[0].host
+
+    @property
+    def port(self) -> int:
+        """The TCP port of the first listener: while it is open, the one in use."""
+        entrances = list(self._reception.entrances.values())
+        return entrances[0].door.port if entrances else self.config.listeners[0].port
+
+    def tell(self, topic: str, payload: bytes) -> None:
+        """Publish something of the broker's own, at QoS 0."""
+        self.engine.publish(Message(topic, payload, 0, retain=False), None, self._clock.now())
+        self.flush_soon()
 
     # A turn of the loop
 
@@ -278,9 +362,14 @@ class Broker:
         now = max(self._clock.now(), float(self._next_second))  # a timer may come a little early
         self._schedule_tick()  # first: whatever fails below, time goes on
         self.engine.tick(now)
-        if self._sys_interval and int(now) // self._sys_interval > self._told_interval:
-            self._told_interval = int(now) // self._sys_interval  # told at multiples of the interval
+        self._guard.tick(now)
+        self._witness.tick()
+        interval = self.config.sys_interval
+        if interval and int(now) // interval > self._told_interval:
+            self._told_interval = int(now) // interval  # told at multiples of the interval
             self._sys_topics.publish(now)
+        if int(now) % _RENEW_SECONDS == 0:
+            self._reception.renew()
         self.flush_soon()
 
     # Connections
@@ -290,9 +379,12 @@ class Broker:
         """How many connections there are, with a CONNECT or without."""
         return len(self._handlers)
 
-    def opened(self, stream: Stream) -> "ClientHandler":
-        """A stream is there: the handler that it is to call."""
-        handler = ClientHandler(self, stream, self._clock)
+    def opened(self, stream: Stream, entrance: Entrance | None = None) -> "ClientHandler":
+        """A stream is there, by an entrance or by none of ours: the handler that it is to call."""
+        handler = ClientHandler(self, stream, entrance, self._clock)
+        if entrance is not None:
+            handler.meter = self._guard.meter(stream.host)
+            self._witness.opened(handler.connection.visit, entrance.door.port)
         self._handlers.add(handler)
         if self._is_stopping:  # it came in the same turn of the loop
             stream.abort()
@@ -318,37 +410,87 @@ class Clock:
         return monotonic() + self._offset
 
 
+class Witness(LogObserver):
+    """Writes down what happens, and lets the gate know who has left."""
+
+    def __init__(self, gate: Gate, clock: Clock) -> None:
+        super().__init__(clock.now)
+        self._gate = gate
+
+    def disconnected(self, visit: Visit, reason: str, now: float) -> None:
+        """A connection is over."""
+        super().disconnected(visit, reason, now)
+        if isinstance(self._gate, AccessGate):
+            self._gate.gone(visit)
+
+
 class ClientHandler:
-    """Between one stream and the engine's connection."""
+    """Between one stream and the engine's connection.
 
-    __slots__ = ("_broker", "_is_reading_paused", "_journal", "_now", "connection", "stream")
+    Reading may have to wait for several things at a time: each has its bit.
+    """
 
-    def __init__(self, broker: Broker, stream: Stream, clock: Clock) -> None:
+    __slots__ = ("_broker", "_journal", "_now", "_waits", "connection", "meter", "stream")
+
+    _FOR_LOGIN = 1
+    _FOR_JOURNAL = 2
+    _FOR_RATE = 4
+
+    def __init__(self, broker: Broker, stream: Stream, entrance: Entrance | None, clock: Clock) -> None:
         self._broker = broker
         self._journal = broker.engine.journal
         self._now = clock.now
         self.stream = stream
-        self.connection = Connection(broker.engine, self, Visit(stream.address), clock.now())
-        self._is_reading_paused = False
+        self.meter: Meter | None = None  # of what it brings; None: as much as it likes
+        name, options = ("", None) if entrance is None else (entrance.name, entrance.options)
+        visit = Visit(stream.address, stream.host, name, stream.identity)
+        self.connection = Connection(broker.engine, self, visit, clock.now(), options)
+        self._waits = 0
 
     def received(self, data: bytes) -> None:
         """Bytes came from the client."""
         connection = self.connection
         journal = self._journal
         before = journal.appended
-        connection.receive(data, self._now())
+        now = self._now()
+        if self.meter is None:
+            connection.receive(data, now)
+        else:
+            self._receive_measured(self.meter, data, now)
         if connection.is_waiting:  # for its login: what it sends meanwhile stays in the kernel
-            self.stream.pause_reading()
-            self._is_reading_paused = True
+            self._wait(self._FOR_LOGIN)
         elif journal.appended > before and journal.is_behind:
-            self.stream.pause_reading()
+            self._wait(self._FOR_JOURNAL)
             self._broker.hold_up(self)
         self._broker.flush_soon()
 
+    def _receive_measured(self, meter: Meter, data: bytes, now: float) -> None:
+        """Take bytes in, and see whether they were too many."""
+        visit = self.connection.visit
+        before = visit.publish_received
+        self.connection.receive(data, now)
+        pause = meter.received(len(data), visit.publish_received - before, now)
+        if pause == DISCONNECT:
+            text = "it goes on to bring more than it may"
+            self.connection.disconnect(ReasonCode.MESSAGE_RATE_TOO_HIGH, text, now)
+        elif pause > 0:
+            self._wait(self._FOR_RATE)
+            asyncio.get_running_loop().call_later(pause, self._go_on, self._FOR_RATE)
+
+    def _wait(self, reason: int) -> None:
+        if not self._waits:
+            self.stream.pause_reading()
+        self._waits |= reason
+
+    def _go_on(self, reason: int) -> None:
+        if self._waits & reason:
+            self._waits &= ~reason
+            if not self._waits:
+                self.stream.resume_reading()
+
     def go_on(self) -> None:
         """The journal has come forward: the client may bring more."""
-        if not self._is_reading_paused:
-            self.stream.resume_reading()
+        self._go_on(self._FOR_JOURNAL)
 
     def writable(self) -> None:
         """The client reads again: what gathered meanwhile can leave."""
@@ -357,9 +499,8 @@ class ClientHandler:
     def flush(self) -> None:
         """Write what waits for the client, if it keeps up with reading."""
         outbox = self.connection.outbox
-        if self._is_reading_paused and not self.connection.is_waiting:
-            self._is_reading_paused = False
-            self.stream.resume_reading()
+        if self._waits & self._FOR_LOGIN and not self.connection.is_waiting:
+            self._go_on(self._FOR_LOGIN)
         if self.stream.is_writable and outbox.has_leaving:
             before = self._journal.appended
             self.stream.write(self.connection.take(self._now()))

@@ -46,6 +46,11 @@ class SysTopics:
         state = "failing" if journal.is_failing else "ok" if journal.gives_back else "memory"
         self._tell("store/state", state, now)
 
+    @property
+    def values(self) -> dict[str, str]:
+        """What was published last, by topic."""
+        return {f"$SYS/broker/{topic}": value for topic, value in self._published.items()}
+
     def _tell(self, topic: str, value: str, now: float) -> None:
         if self._published.get(topic) == value:
             return
