@@ -493,7 +493,7 @@ CONNACK_CASES: Final = [
     Case(
         "CONNACK with many properties",
         V5,
-        "20 17 00 00 14 12 00 02 69 64 13 00 1e 21 00 0a 22 00 05 24 01 25 00 2a 00",
+        "20 17 00 00 14 22 00 05 12 00 02 69 64 13 00 1e 25 00 21 00 0a 24 01 2a 00",  # as Mosquitto orders them
         ConnAck(
             properties=Properties(
                 assigned_client_identifier="id",

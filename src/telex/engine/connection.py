@@ -24,7 +24,7 @@ from telex.engine.login import Login
 from telex.engine.message import Message
 from telex.engine.options import Options
 from telex.engine.outbox import Outbox
-from telex.engine.permissions import Grant, Permissions
+from telex.engine.permissions import DENIED, Grant, Permissions
 from telex.engine.seams import Client
 from telex.engine.session import Session, Subscription
 from telex.engine.visit import Visit
@@ -91,6 +91,7 @@ class Connection(Client):
         self.options = options
         self.visit = visit
         visit.began_at = now
+        self._mount_point = options.mount_point
         self.outbox = Outbox(engine.ready, engine.holding, engine.stats, options.max_outbox_bytes, stream, visit)
         self.decoder = Decoder(options.maximum_packet_size)
         self.session: Session | None = None  # None before the client is admitted and after the end
@@ -348,6 +349,8 @@ class Connection(Client):
         packet = self.connect
         assert packet is not None  # Login waited for this answer
         will = packet.will
+        if will is not None:
+            will.topic = self._mount_point + will.topic
         if will is not None and not _is_granted(permissions.publishing(will.topic), will.qos, will.retain):
             self._denied("publish", will.topic, permissions.publishing(will.topic))
             text = f"no permission to publish its will to {topics.shown(will.topic)}"
@@ -358,6 +361,7 @@ class Connection(Client):
         # No id is refused, whatever its characters [MQTT-3.1.3-5].
         client_id = packet.client_id or self.engine.assign_client_id(options.client_id_prefix)  # [MQTT-3.1.3-6]
         outbox = self.outbox
+        outbox.mount_point = self._mount_point
         outbox.alias_maximum = min(said.topic_alias_maximum or 0, options.topic_alias_maximum_out)  # [MQTT-3.1.2-27]
         self.keep_alive = packet.keep_alive  # [MQTT-3.2.2-22]
         wished_expiry = self._wished_expiry(packet)
@@ -596,8 +600,10 @@ class Connection(Client):
             topic = self._check_properties(topic, properties)
         if qos > 0 or packet.retain:
             self._check_capabilities(qos, packet.retain)
+        if self._mount_point:
+            topic = self._mount_point + topic
         message = message_of(topic, packet.payload, qos, packet.retain, properties, now)
-        if packet.frame:
+        if packet.frame and not self._mount_point:
             message.came_as(packet.frame, self.version)
         if qos > 0:
             self._on_acknowledged_publish(session, packet.packet_id, message, now)
@@ -744,9 +750,13 @@ class Connection(Client):
         refusals: list[str] = []
         wanting: list[Subscription] = []  # retained messages
         for request in packet.requests:  # as if they came one by one [MQTT-3.8.4-5]
-            _, topic_filter = topics.split_shared(request.topic_filter)
-            grant = session.permissions.grant_subscribe(topic_filter)
-            reason_code, text = self._refusal(session, request, grant)
+            reason_code, text = self._malformed(request)
+            grant = DENIED
+            if reason_code < 0x80:
+                request.topic_filter = self._mounted(request.topic_filter)
+                _, topic_filter = topics.split_shared(request.topic_filter)
+                grant = session.permissions.grant_subscribe(topic_filter)
+                reason_code, text = self._refusal(session, request, grant)
             if reason_code < 0x80:
                 qos = min(request.qos, grant.max_qos, self.options.maximum_qos)  # [MQTT-3.2.2-10]
                 subscription, is_new = self.engine.subscribe(session, request, qos, identifier)
@@ -765,17 +775,31 @@ class Connection(Client):
         for subscription in wanting:
             self.engine.send_retained(subscription, now)
 
-    def _refusal(self, session: Session, request: SubscriptionRequest, grant: Grant) -> tuple[int, str]:
-        """Why a subscription is refused, as a reason code and in words; 0 if it is not."""
+    def _mounted(self, topic_filter: str) -> str:
+        """A filter as the engine knows it."""
+        mount_point = self._mount_point
+        if not mount_point:
+            return topic_filter
+        if not topics.is_shared(topic_filter):
+            return mount_point + topic_filter
+        _, below = topics.split_shared(topic_filter)
+        return topic_filter.removesuffix(below) + mount_point + below
+
+    def _malformed(self, request: SubscriptionRequest) -> tuple[int, str]:
+        """Why nobody could subscribe like that, as a reason code and in words; 0 if it is well."""
         try:
             topics.check_filter(request.topic_filter)
         except ValueError as error:
             if self.version != MQTT_5:  # v3 [MQTT-4.8.0-1]
                 raise ProtocolError(ReasonCode.PROTOCOL_ERROR, str(error)) from None
             return ReasonCode.TOPIC_FILTER_INVALID, str(error)
-        _, topic_filter = topics.split_shared(request.topic_filter)
         if request.no_local and topics.is_shared(request.topic_filter):  # [MQTT-3.8.3-4]
             raise ProtocolError(ReasonCode.PROTOCOL_ERROR, "No Local on a Shared Subscription [MQTT-3.8.3-4]")
+        return _SUCCESS, ""
+
+    def _refusal(self, session: Session, request: SubscriptionRequest, grant: Grant) -> tuple[int, str]:
+        """Why a subscription is refused, as a reason code and in words; 0 if it is not."""
+        _, topic_filter = topics.split_shared(request.topic_filter)
         options = self.options
         if not options.wildcard_subscription_available and topics.has_wildcard(topic_filter):
             return self._unavailable(ReasonCode.WILDCARD_SUBSCRIPTIONS_NOT_SUPPORTED, request)
@@ -813,7 +837,7 @@ class Connection(Client):
         before = self.engine.journal.appended
         reason_codes: list[int] = []
         for topic_filter in packet.topic_filters:  # as if they came one by one [MQTT-3.10.4-6]
-            existed = self.engine.unsubscribe(session, topic_filter)
+            existed = self.engine.unsubscribe(session, self._mounted(topic_filter))
             reason_codes.append(_SUCCESS if existed else ReasonCode.NO_SUBSCRIPTION_EXISTED.value)  # [MQTT-3.11.3-1]
         # No Reason String, no User Properties [MQTT-3.11.2-1] [MQTT-3.11.2-2].
         # [MQTT-2.2.1-6] [MQTT-3.10.4-4] [MQTT-3.10.4-5]

@@ -45,6 +45,8 @@ class Message:
     # Defaults here and not in __init__: most messages never need these, and so they cost nothing.
     publisher_id = ""  # client id of who published a retained message; empty if it was the broker itself
     after = 0  # what the journal must have committed before it goes on: that a QoS 2 message is here
+    _below: "Message | None" = None  # as it is below a mount point
+    _mount_point = ""  # which one
     _topic_bytes = b""
     _plain_v3 = b""  # whole PUBLISH packets of QoS 0, not retained, for who adds nothing of its own
     _plain_v5 = b""
@@ -74,6 +76,16 @@ class Message:
     def is_expired(self, now: float) -> bool:
         """Whether its Message Expiry Interval has passed [MQTT-3.3.2-5]."""
         return self.expires_at is not None and self.expires_at <= now
+
+    def below(self, mount_point: str) -> "Message":
+        """The same message for clients that see only topics which begin so, and see them without that."""
+        below = self._below
+        if below is None or self._mount_point != mount_point:
+            topic = self.topic.removeprefix(mount_point)
+            below = Message(topic, self.payload, self.qos, self.retain, self.properties, self.expires_at)
+            self._below = below
+            self._mount_point = mount_point
+        return below
 
     def expiring(self, at: float) -> "Message":
         """The same message, to be forgotten at a time, if it is not forgotten before."""

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from telex import codes
+from telex import codes, topics
 from telex.codes import NEVER_EXPIRES
 
 _ANY: Final = 1 << 40
@@ -53,6 +53,7 @@ class Options:
         shared_subscription_available: bool = True,
         subscription_identifier_available: bool = True,
         response_information: str = "",
+        mount_point: str = "",
         v3_denied_publish: str = "drop",
     ) -> None:
         _check("maximum_packet_size", maximum_packet_size, 20, LARGEST_PACKET_LIMIT)
@@ -70,6 +71,8 @@ class Options:
         _check("max_inflight_messages", max_inflight_messages, 1, codes.MAX_PACKET_ID)
         _check("max_queued_messages", max_queued_messages, 1, _ANY)
         _check("max_queued_bytes", max_queued_bytes, 1, _ANY)
+        if topics.has_wildcard(mount_point) or "\0" in mount_point:
+            raise ValueError(f"mount_point is {mount_point!r}, expected the beginning of a topic, without + and #")
         _check_word("queue_drops", queue_drops, QUEUE_DROPS)
         _check_word("v3_denied_publish", v3_denied_publish, DENIED_PUBLISHES)
         _check("max_queue_memory", max_queue_memory, 1, _ANY)
@@ -107,6 +110,7 @@ class Options:
         self.shared_subscription_available = shared_subscription_available
         self.subscription_identifier_available = subscription_identifier_available
         self.response_information = response_information  # for who asks, with its client id for %c; empty: none
+        self.mount_point = mount_point  # stands in front of all topics and filters of clients, who do not know it
         # What becomes of a v3 client that publishes what it may not: its message is dropped, or it is disconnected.
         self.v3_denied_publish = v3_denied_publish
 

@@ -97,6 +97,7 @@ class Outbox:
         self.is_closing = False  # nothing is added any more; when all has left, the connection closes
         self.version = 0  # of the protocol; 0 before CONNECT
         self.maximum_packet_size = codes.MAX_PACKET_BYTES  # that the client takes
+        self.mount_point = ""  # what its client does not see of topics
         self.alias_maximum = 0  # topic aliases that the client takes
         self._aliases: dict[str, bytes] = {}  # topic -> its alias as an encoded property
 
@@ -245,6 +246,8 @@ class Outbox:
         """
         if self.size > self.max_bytes or self.is_closing:
             return False
+        if self.mount_point:
+            message = message.below(self.mount_point)
         if first == PUBLISH_FIRST and not extra and self.alias_maximum == 0:
             frame = message.plain(self.version, now)
             if len(frame) > self.maximum_packet_size:
@@ -270,6 +273,8 @@ class Outbox:
         always spelled out. ``gives_alias`` is for what may leave at once: what overtakes a
         packet that is held could not use an alias that it gives.
         """
+        if self.mount_point:
+            message = message.below(self.mount_point)
         if self.alias_maximum > 0 and first & 0x08 == 0:
             encoding = self._with_alias(message, first, extra, now, gives_alias=gives_alias)
             if encoding is not None and encoding.size <= self.maximum_packet_size:

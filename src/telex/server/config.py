@@ -215,6 +215,7 @@ def limits_of(config: Config, listener: Listener | None = None) -> Options:
     limits: dict[str, Any] = dict(config.limits)
     if listener is not None:
         limits["client_id_prefix"] = listener.client_id_prefix
+        limits["mount_point"] = listener.mount_point
         for name in ListenerLimits.__struct_fields__:
             value = getattr(listener.limits, name)
             if value is not None:

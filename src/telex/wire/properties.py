@@ -152,6 +152,8 @@ _LOGIN: Final = (codes.CONNECT, codes.CONNACK, codes.AUTH)
 _LIMITS: Final = (codes.CONNECT, codes.CONNACK)
 _ALIAS_INVALID: Final = ReasonCode.TOPIC_ALIAS_INVALID
 
+# In the order in which they are written, which means nothing to MQTT. Some clients read a CONNACK as if it did, so that
+# it is Mosquitto's there.
 RULES: Final[dict[int, Rule]] = {
     PropertyId.PAYLOAD_FORMAT_INDICATOR.value: Rule("payload_format_indicator", _BYTE, _MESSAGE, highest=1),
     PropertyId.MESSAGE_EXPIRY_INTERVAL.value: Rule("message_expiry_interval", _FOUR, _MESSAGE),
@@ -164,10 +166,15 @@ RULES: Final[dict[int, Rule]] = {
     PropertyId.SESSION_EXPIRY_INTERVAL.value: Rule(
         "session_expiry_interval", _FOUR, (codes.CONNECT, codes.CONNACK, codes.DISCONNECT)
     ),
+    PropertyId.TOPIC_ALIAS_MAXIMUM.value: Rule("topic_alias_maximum", _TWO, _LIMITS),
     PropertyId.ASSIGNED_CLIENT_IDENTIFIER.value: Rule("assigned_client_identifier", _STRING, (codes.CONNACK,)),
-    PropertyId.SERVER_KEEP_ALIVE.value: Rule("server_keep_alive", _TWO, (codes.CONNACK,)),
     PropertyId.AUTHENTICATION_METHOD.value: Rule("authentication_method", _STRING, _LOGIN),
     PropertyId.AUTHENTICATION_DATA.value: Rule("authentication_data", _BINARY, _LOGIN),
+    PropertyId.SERVER_KEEP_ALIVE.value: Rule("server_keep_alive", _TWO, (codes.CONNACK,)),
+    PropertyId.RETAIN_AVAILABLE.value: Rule("retain_available", _BYTE, (codes.CONNACK,), highest=1),
+    PropertyId.MAXIMUM_PACKET_SIZE.value: Rule("maximum_packet_size", _FOUR, _LIMITS, lowest=1),
+    PropertyId.RECEIVE_MAXIMUM.value: Rule("receive_maximum", _TWO, _LIMITS, lowest=1),
+    PropertyId.MAXIMUM_QOS.value: Rule("maximum_qos", _BYTE, (codes.CONNACK,), highest=1),
     PropertyId.REQUEST_PROBLEM_INFORMATION.value: Rule(
         "request_problem_information", _BYTE, (codes.CONNECT,), highest=1
     ),
@@ -178,15 +185,10 @@ RULES: Final[dict[int, Rule]] = {
     PropertyId.RESPONSE_INFORMATION.value: Rule("response_information", _STRING, (codes.CONNACK,)),
     PropertyId.SERVER_REFERENCE.value: Rule("server_reference", _STRING, (codes.CONNACK, codes.DISCONNECT)),
     PropertyId.REASON_STRING.value: Rule("reason_string", _STRING, _ACKS),
-    PropertyId.RECEIVE_MAXIMUM.value: Rule("receive_maximum", _TWO, _LIMITS, lowest=1),
-    PropertyId.TOPIC_ALIAS_MAXIMUM.value: Rule("topic_alias_maximum", _TWO, _LIMITS),
     PropertyId.TOPIC_ALIAS.value: Rule(
         "topic_alias", _TWO, (codes.PUBLISH,), lowest=1, refusal=_ALIAS_INVALID
     ),  # [MQTT-3.3.2-8]
-    PropertyId.MAXIMUM_QOS.value: Rule("maximum_qos", _BYTE, (codes.CONNACK,), highest=1),
-    PropertyId.RETAIN_AVAILABLE.value: Rule("retain_available", _BYTE, (codes.CONNACK,), highest=1),
     PropertyId.USER_PROPERTY.value: Rule("user_properties", _PAIR, _EVERY),
-    PropertyId.MAXIMUM_PACKET_SIZE.value: Rule("maximum_packet_size", _FOUR, _LIMITS, lowest=1),
     PropertyId.WILDCARD_SUBSCRIPTION_AVAILABLE.value: Rule(
         "wildcard_subscription_available", _BYTE, (codes.CONNACK,), highest=1
     ),
@@ -264,7 +266,7 @@ def _decode_number(fields: Reader, rule: Rule) -> int:
 
 
 def encode_properties(properties: Properties | None, packet_type: int) -> bytes:
-    """The property length and the properties, in the order of their identifiers.
+    """The property length and the properties, in the order of ``RULES``.
 
     None is a length of zero [MQTT-2.2.2-1]. ``packet_type`` is the packet that
     carries them, or ``WILL``.
