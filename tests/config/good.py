@@ -35,7 +35,6 @@ GOOD = [
             "access.allow_anonymous": True,
             "data": "",
             "user": "mosquitto",
-            "compatible": True,
             "durability": "strict",
             "sys_interval": 10,
             "control": False,

@@ -88,7 +88,7 @@ def test_a_file_is_known_by_its_name_or_by_what_is_in_it(
 def test_a_file_of_either_kind_is_read_with_the_environment_over_it(folder: Path) -> None:
     (folder / "broker").write_text("listener 18831\nallow_anonymous true\n")
     config = command.effective_config("broker", {"TELEX_LISTENERS__0__PORT": "18832"})
-    assert config.compatible
+    assert config.log.format == "mosquitto"
     assert [listener.port for listener in config.listeners] == [18832]
     (folder / "telex.toml").write_text("[access]\nallow_anonymous = true\n[[listeners]]\n")
     config = command.effective_config("telex.toml", {"TELEX_LISTENERS__0__PORT": "18832"})

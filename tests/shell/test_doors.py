@@ -14,15 +14,17 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from telex.server import doors
 from telex.server.config import ConfigError, Listener, Tls
 from telex.server.doors import name_of
+from telex.streams.stream import Stream
 from telex.streams.tcp import Arrival
 from tests.certificates import Authority, Issued
-from tests.shell.echo import SECONDS, Guard, House, open_door, said
+from tests.shell.echo import SECONDS, Echo, Guard, House, open_door, said
 from tests.streams.test_proxy_protocol import IPV4, by_tls, v2
 
 HERE = Listener(host="127.0.0.1", port=0)
@@ -373,7 +375,7 @@ async def test_a_header_that_is_not_there_is_one_line_of_the_log(
             assert await client.is_closed()
             line = await said(caplog, says)
             assert line.startswith("refused address=127.0.0.1:")
-            assert "reason=PROXY: " in line
+            assert 'reason="PROXY: ' in line
     assert house.guard.came == []
 
 
@@ -399,6 +401,31 @@ async def test_trusted_proxies_come_in(tmp_path: Path) -> None:
 async def test_proxies_that_are_no_addresses_are_refused() -> None:
     with pytest.raises(ConfigError, match="trusted_proxies: 'nginx' is no address"):
         await House().door(proxied(trusted_proxies=["nginx"])).open()
+
+
+# Our own faults
+
+
+@pytest.mark.parametrize("proxy_protocol", ["", "1"], ids=["direct", "by our own hand"])
+async def test_a_fault_of_ours_is_the_end_of_one_connection_alone(
+    proxy_protocol: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = House()
+
+    def opened(stream: Stream) -> Echo:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(house, "opened", opened)
+    listener = Listener(host="127.0.0.1", port=0, proxy_protocol=proxy_protocol)  # type: ignore[arg-type]
+    told: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(context))
+    async with open_door(listener, house) as (door, _), connected(door.port) as client:
+        if proxy_protocol:
+            client.writer.write(HEADER)
+        assert await client.is_closed()
+        while not house.guard.went:
+            await asyncio.sleep(0.001)
+    assert len(told) <= 1  # asyncio's own loop tells of it in debug mode alone
 
 
 # Changes
@@ -486,9 +513,8 @@ class Shout(asyncio.Protocol):
         self.arrival = arrival
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
         if self.arrival.opened(transport):
-            transport.write(f"{self.arrival.address} {self.arrival.via_tls}\n".encode())
+            cast(asyncio.Transport, transport).write(f"{self.arrival.address} {self.arrival.via_tls}\n".encode())
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.arrival.gone()

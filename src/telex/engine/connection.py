@@ -306,6 +306,8 @@ class Connection(Client):
         visit.client_id = packet.client_id
         visit.user = packet.user_name or ""
         visit.keep_alive = packet.keep_alive
+        if not packet.client_id:
+            visit.given_id = self.engine.assign_client_id(self.options.client_id_prefix)
         outbox = self.outbox
         outbox.version = packet.version
         said = packet.properties if packet.properties is not None else Properties()
@@ -319,6 +321,9 @@ class Connection(Client):
             self.disconnect(ReasonCode.CLIENT_IDENTIFIER_NOT_VALID, "the CONNECT has no client id", now)
         elif will is not None and will.qos > options.maximum_qos:  # [MQTT-3.2.2-12]
             self.disconnect(ReasonCode.QOS_NOT_SUPPORTED, f"the will has QoS {will.qos}", now)
+        elif will is not None and len(will.payload) > options.maximum_payload_size:
+            text = f"the will has {len(will.payload):,} bytes, we take {options.maximum_payload_size:,}"
+            self.disconnect(ReasonCode.PACKET_TOO_LARGE, text, now)
         elif will is not None and will.retain and not options.retain_available:  # [MQTT-3.2.2-13]
             self.disconnect(ReasonCode.RETAIN_NOT_SUPPORTED, "the will is to be retained", now)
         elif said.authentication_method is not None:
@@ -359,7 +364,7 @@ class Connection(Client):
         said = packet.properties if packet.properties is not None else Properties()
         options = self.options
         # No id is refused, whatever its characters [MQTT-3.1.3-5].
-        client_id = packet.client_id or self.engine.assign_client_id(options.client_id_prefix)  # [MQTT-3.1.3-6]
+        client_id = packet.client_id or self.visit.given_id  # [MQTT-3.1.3-6]
         outbox = self.outbox
         outbox.mount_point = self._mount_point
         outbox.alias_maximum = min(said.topic_alias_maximum or 0, options.topic_alias_maximum_out)  # [MQTT-3.1.2-27]

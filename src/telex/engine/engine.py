@@ -14,7 +14,7 @@ from telex.engine.deadlines import Deadlines
 from telex.engine.message import Message
 from telex.engine.options import Options
 from telex.engine.outbox import Outbox
-from telex.engine.permissions import Permissions
+from telex.engine.permissions import Permissions, is_reserved
 from telex.engine.queue import Outgoing
 from telex.engine.retained import Retained
 from telex.engine.seams import Client, Control, Gate, Journal, Observer
@@ -42,11 +42,6 @@ def message_of(
     properties.topic_alias = None
     properties.will_delay_interval = None
     return Message(topic, payload, qos, retain, properties, expires_at)
-
-
-def is_own(topic: str) -> bool:
-    """Whether a topic tells the state of this process, which ends with it."""
-    return topic.startswith("$SYS/")
 
 
 class Engine:
@@ -344,13 +339,15 @@ class Engine:
 
         ``publisher`` is the session that it came from, None for the broker itself.
         """
-        if message.retain and self.options.retain_available:  # [MQTT-3.3.1-8]
+        route = self.subscriptions.route(message.topic)
+        if route.is_control and publisher is not None:  # orders are for the broker, and for nobody else
+            self._receive_control(message, publisher, now)
+            return True
+        # A client's connection has said whether messages are retained, and kept to that [MQTT-3.3.1-8].
+        if message.retain and (publisher is not None or self.options.retain_available):
             if publisher is not None:
                 message.publisher_id = publisher.client_id
             self._retain(message, now)
-        route = self.subscriptions.route(message.topic)
-        if route.is_control and publisher is not None:
-            self._receive_control(message, publisher, now)
         if route.no_local:
             self._deliver_but_local(message, route.subscriptions, publisher, now)
         else:
@@ -388,7 +385,7 @@ class Engine:
         options = self.options
         return (
             not message.payload
-            or is_own(message.topic)
+            or is_reserved(message.topic)
             or self.retained.has_room(message, options.max_retained_messages, options.max_retained_bytes)
         )
 
@@ -401,7 +398,7 @@ class Engine:
                 self.observer.dropping(message.publisher_id, message.topic, reason)
         elif message.payload:
             self._is_dropping_retained = False
-            if is_own(message.topic):
+            if is_reserved(message.topic):
                 self.retained.store(message)
             else:
                 if self.options.retained_expiry != NEVER_EXPIRES:
@@ -412,7 +409,7 @@ class Engine:
             self._unretained(message.topic)
 
     def _unretained(self, topic: str) -> None:
-        if not is_own(topic):
+        if not is_reserved(topic):
             self.journal.append(records.Unretain(topic))
 
     # Subscriptions
@@ -469,15 +466,17 @@ class Engine:
     def send_retained(self, subscription: Subscription, now: float) -> None:
         """Send a subscription the retained messages that it matches [MQTT-3.3.1-9]."""
         session = subscription.session
+        permissions = session.permissions
         messages = [
             each
             for each in self.retained.matching(subscription.topic_filter, now)
-            if session.permissions.receiving(each.topic).max_qos >= 0
-            and session.permissions.receiving(each.topic).may_retain
+            if permissions.receiving(each.topic).may_retain
         ]
         for message in messages:
-            if not (subscription.no_local and message.publisher_id == session.client_id):  # [MQTT-3.8.3-3]
-                session.deliver_retained(message, subscription, len(messages), now)
+            limited = subscription.limited(message.topic)
+            # [MQTT-3.8.3-3]
+            if limited is not None and not (subscription.no_local and message.publisher_id == session.client_id):
+                session.deliver_retained(message, limited, len(messages), now)
 
 
 def _delay_of(will: Will) -> int:

@@ -28,9 +28,9 @@ _NOT_OURS: Final = Grant(-1, may_retain=False, rule="$SYS is the broker's own")
 
 
 def is_reserved(topic: str) -> bool:
-    """Whether a topic is the broker's own: ``$SYS``, where only a bridge may tell its state."""
+    """Whether a topic is the broker's own, and ends with it: those of ``$SYS``, but for what bridges tell there."""
     if not topic.startswith("$SYS/"):
-        return False
+        return topic == "$SYS"
     return not (topic.startswith("$SYS/broker/connection/") and topic.endswith("/state"))
 
 

@@ -58,6 +58,16 @@ class Subscription:
             [_IDENTIFIER_PROPERTY + encode_variable(each, "subscription identifier") for each in identifiers]
         )
 
+    def limited(self, topic: str) -> "Subscription | None":
+        """The same as far as its client may receive a topic; None: it may not."""
+        permissions = self.session.permissions
+        if not permissions.limits_receiving:
+            return self
+        grant = permissions.receiving(topic)
+        if grant.max_qos >= self.qos:
+            return self
+        return None if grant.max_qos < 0 else self.at(grant.max_qos)
+
     def at(self, qos: int) -> "Subscription":
         """The same with another QoS."""
         return Subscription(

@@ -26,23 +26,23 @@ class SharedGroup:
         None if the message would be lost on all of them: at QoS 0 nothing waits for
         a client that is away.
         """
-        qos = message.qos
         members = self.members
         count = len(members)
         absent: Subscription | None = None
+        absent_index = 0
         for step in range(1, count + 1):
             index = (self._turn + step) % count
-            member = members[index]
-            permissions = member.session.permissions
-            if permissions.limits_receiving and permissions.receiving(message.topic).max_qos < 0:
+            member = members[index].limited(message.topic)
+            if member is None:
                 continue
             if member.session.outbox is not None:
                 self._turn = index
                 return member
-            if absent is None and qos > 0 and member.qos > 0:
+            if absent is None and message.qos > 0 and member.qos > 0:
                 absent = member
+                absent_index = index
         if absent is not None:
-            self._turn = members.index(absent)
+            self._turn = absent_index
         return absent
 
 
@@ -153,7 +153,7 @@ class Subscriptions:
             for subscribers in self._matching(topic)
             if session in subscribers.sessions and not subscribers.sessions[session].no_local
         ]
-        return merged(own) if own else None  # the session is in the route, so that it may receive the topic
+        return merged(own).limited(topic) if own else None
 
     def _match(self, topic: str) -> Route:
         by_session: dict[Session, list[Subscription]] = {}
@@ -169,13 +169,10 @@ class Subscriptions:
                     others.append(subscription)
             groups.extend(subscribers.groups.values())
         subscriptions: list[Subscription] = []
-        for session, found in by_session.items():
-            subscription = merged(found)
-            grant = session.permissions.receiving(topic)
-            if grant.max_qos >= subscription.qos:
-                subscriptions.append(subscription)
-            elif grant.max_qos >= 0:
-                subscriptions.append(subscription.at(grant.max_qos))
+        for found in by_session.values():
+            limited = merged(found).limited(topic)
+            if limited is not None:
+                subscriptions.append(limited)
         return Route(subscriptions, groups, no_local=no_local, is_control=topic.startswith("$CONTROL/"))
 
     def _matching(self, topic: str) -> list[_Subscribers]:

@@ -17,6 +17,7 @@ class Visit:
         self.listener = listener
         self.identity = identity
         self.login: object = None  # what the gate remembers of it
+        self.given_id = ""  # the client id that it gets from us, if it brings none
         self.client_id = ""  # until CONNECT says it, or we give it one
         self.user = ""  # who it says it is; once admitted, who it is
         self.version = 0  # of the protocol; 0: it has not said CONNECT

@@ -203,7 +203,6 @@ class Config(Part, frozen=True, kw_only=True):
     control: bool = False  # $CONTROL/broker/v1
     pid_file: str = ""
     user: str = ""  # whom root becomes when the listeners are open
-    compatible: bool = False  # says what Mosquitto says where it matters: versions in $SYS, exit codes, log lines
 
 
 def limits_of(config: Config, listener: Listener | None = None) -> Options:

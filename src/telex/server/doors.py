@@ -19,6 +19,7 @@ from typing import Final, Protocol, cast
 
 from telex.server import tls
 from telex.server.config import ConfigError, Listener
+from telex.server.log import Event, Throttle
 from telex.streams.proxy_protocol import BadHeader, HeaderReader, Proxied, plain_host
 from telex.streams.stream import Handler, Stream
 from telex.streams.tcp import Arrival, TcpStream, host_of, shown_address
@@ -29,6 +30,7 @@ _BACKLOG: Final = 1024  # connections that the kernel holds for us while we are 
 _BATCH: Final = 16  # connections that are taken in before everything else has its turn
 _PAUSE_SECONDS: Final = 1.0  # after no connection could be taken in
 _TELL_SECONDS: Final = 60.0  # between two complaints of that
+_REFUSALS: Final = 3  # lines about refused connections of one address in ten seconds
 _FREE_PORT_TRIES: Final = 20  # to find a port that is free for IPv4 and IPv6
 _LAST_BYTES: Final = 65_536  # of a connection that is refused, and read by nobody
 _NO_IPV6: Final = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT)
@@ -53,13 +55,13 @@ def name_of(listener: Listener) -> str:
     return f"{host}:{listener.port}"
 
 
-def check(listener: Listener) -> None:
-    """Whether a door takes a description, as far as it can be said without listening.
+def check(listener: Listener) -> "Lock":
+    """Whether a door takes a description, as far as it can be said without listening; what ``Door.change`` takes then.
 
     Raises:
         ConfigError: what is wrong, and what to do.
     """
-    _Lock(listener)
+    return Lock(listener)
 
 
 class Door:
@@ -93,13 +95,14 @@ class Door:
         self._guard = guard
         self.handshake_timeout = handshake_timeout
         self._now = now
-        self._lock = _Lock(Listener())  # open() reads the one of the description
+        self._lock = Lock(Listener())  # open() reads the one of the description
         self._sockets: list[socket.socket] = []
         self._socket_file: tuple[int, int] | None = None  # device and inode of the Unix socket that we made
         self._servers: list[asyncio.AbstractServer] = []  # if asyncio takes connections in
         self._accepting: list[asyncio.Task[None]] = []  # if we do: one for each socket
         self._arriving: set[asyncio.Task[None]] = set()  # one for each connection that is no stream yet
         self._complained_at = 0.0  # seconds since 1970
+        self._refusals = Throttle(_REFUSALS)
 
     async def open(self) -> None:
         """Listen; clients can come when this returns.
@@ -108,7 +111,7 @@ class Door:
             ConfigError: the description cannot be used: what is wrong, and what to do.
             OSError: the address cannot be listened on; ``strerror`` says where, and what to do.
         """
-        self._lock = _Lock(self.listener)
+        self._lock = Lock(self.listener)
         self._tell_of_certificates()
         self._sockets = await _listen(self.listener)
         try:
@@ -119,14 +122,16 @@ class Door:
             self.close()
             raise
 
-    async def change(self, listener: Listener) -> None:
+    async def change(self, listener: Listener, lock: "Lock | None" = None) -> None:
         """Take another description of the same address; connections that are there stay, and none that comes is lost.
+
+        ``lock`` is what ``check`` made of the description, so that no file has changed since.
 
         Raises:
             ConfigError: it cannot be used, and the old one holds.
         """
         assert name_of(listener) == name_of(self.listener)  # another address is another door
-        lock = _Lock(listener)
+        lock = lock or Lock(listener)
         former, self.listener, self._lock = self.listener, listener, lock
         self._tell_of_certificates()
         if self._sockets and listener.path_mode != former.path_mode:
@@ -138,12 +143,15 @@ class Door:
     def renew(self) -> None:
         """Take certificates and keys that were renewed on disk for connections that come; to be called now and then.
 
+        It is also told then how many were refused, of those who came too often for a line each.
+
         If what is there now is of no use, the old ones hold, and the log says so once.
         """
+        self._refusals.tick(self._now())
         if not self._lock.files.changed():
             return
         try:
-            self._lock = _Lock(self.listener)
+            self._lock = Lock(self.listener)
         except ConfigError as error:
             logger.warning("keeps its old certificates listener=%s reason=%s", self.name, error)
         else:
@@ -271,7 +279,8 @@ class Door:
         try:
             is_stream = await self._bring_in(connection, visitor)
         except _Refused as refused:
-            logger.warning("refused address=%s reason=%s", visitor.address, refused)
+            fields = {"address": visitor.address, "listener": self.name, "reason": str(refused)}
+            self._refusals.tell(visitor.host, Event("refused", fields, is_refusal=True), self._now())
         except Exception:
             logger.exception("a fault of ours ended the connection of %s", visitor.address)
         finally:
@@ -458,7 +467,7 @@ class _Visitor(Arrival):
             self._door._guard.goes(self.host, self._door.name, self._door._now())
 
 
-class _Lock:
+class Lock:
     """What opens a door: certificates and keys, and which proxies may speak for others. Read once, from files."""
 
     def __init__(self, listener: Listener) -> None:

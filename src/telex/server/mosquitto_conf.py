@@ -689,7 +689,6 @@ class _Builder:
             control=self._get("enable_control_api", False),
             pid_file=self._get("pid_file", ""),
             user=self._get("user", "mosquitto"),
-            compatible=True,
         )
         return config, listeners
 

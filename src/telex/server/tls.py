@@ -245,16 +245,17 @@ def check(tls: Tls, names: Iterable[str] = (), *, now: float) -> list[Finding]:
     """
     findings: list[Finding] = []
     chain = _attempt(findings, lambda: _certificates_in(tls.certificate))
-    key = _attempt(findings, lambda: _key_of(tls))
+    key = _attempt(findings, lambda: _key_of(tls)) if tls.key or chain is not None else None  # one sentence for a file
     if chain is not None and key is not None:
         _attempt(findings, lambda: _match(tls, chain, key))
     _attempt(findings, lambda: _check_clients(tls))
     if not findings:
         _attempt(findings, lambda: _context(tls))
-    if chain is not None:
+    if chain is not None and not findings:  # whose they are is settled
         findings += (Finding(False, text) for text in _about_chain(tls, chain, now))
         findings += (Finding(False, text) for text in _about_server(tls.certificate, chain[0], names))
-    findings += (Finding(False, text) for text in _about_key_file(tls.key or tls.certificate))
+    if key is not None:
+        findings += (Finding(False, text) for text in _about_key_file(tls.key or tls.certificate))
     if tls.client_certificates != "no":
         findings += (Finding(False, text) for text in _about_clients(tls, now))
     return findings

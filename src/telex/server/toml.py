@@ -566,7 +566,6 @@ _COMMENTS: Final[Mapping[Place, str]] = {
     ("protection",): "Against too much of everything; 0: no limit.",
     ("log",): "What is written down, and where.",
     ("data",): "Where sessions, their messages and retained messages are kept; empty: in memory.",
-    ("compatible",): "$SYS, log lines and exit codes are as Mosquitto has them.",
 }
 
 

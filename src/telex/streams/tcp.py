@@ -79,7 +79,13 @@ class TcpStream(asyncio.Protocol):
         self.host = arrival.host
         self.identity = arrival.identity
         self.via_tls = arrival.via_tls
-        self._handler = self._new_handler(self)
+        try:
+            self._handler = self._new_handler(self)
+        except BaseException:  # a fault of ours: asyncio would leave the connection open, with nobody to read it
+            self._handler = Nobody()
+            arrival.gone()
+            self._transport.abort()
+            raise
 
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
