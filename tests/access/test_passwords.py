@@ -146,6 +146,7 @@ def test_what_cannot_be_made_is_said() -> None:
         (f"SCRAM-SHA-256$4096:{SALT_12}${KEY_32}:*", "the server key is not base64"),
     ],
 )
+@pytest.mark.edge("V1")
 def test_a_malformed_line_is_no_stored_password(line: str, said: str) -> None:  # CVE-2018-12551
     with pytest.raises(ValueError, match=re.escape(said)) as raised:
         parse(line)

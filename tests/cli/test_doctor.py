@@ -724,6 +724,8 @@ def test_mqtt_over_websocket(examine: Examine) -> None:
         assert report.steps["WebSocket"] == "/mqtt: 101 Switching Protocols"
 
 
+@pytest.mark.mqtt("MQTT-6.0.0-3")
+@pytest.mark.mqtt("MQTT-6.0.0-3", v3=True)
 def test_mosquitto_over_websocket(examine: Examine, authority: Authority) -> None:
     server = authority.server("wss")
     files = [f"certfile {server.certificate}", f"keyfile {server.key}"]

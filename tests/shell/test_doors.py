@@ -595,6 +595,7 @@ async def test_a_door_that_closes_drops_who_is_on_the_way_in(tmp_path: Path, sen
     assert [await once() for _ in range(3)] == [left] * 3
 
 
+@pytest.mark.edge("M4")
 async def test_silent_peers_cost_nothing(tmp_path: Path) -> None:  # M4
     listener = Listener(host="127.0.0.1", port=0, tls=tls_of(Authority(tmp_path).server()))
     async with open_door(listener) as (door, house):

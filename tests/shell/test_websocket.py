@@ -46,6 +46,9 @@ async def upgraded(handler: type[Echo] = Echo, **options: Any) -> AsyncIterator[
 # Framing
 
 
+@pytest.mark.edge("M3")
+@pytest.mark.mqtt("MQTT-6.0.0-2")
+@pytest.mark.mqtt("MQTT-6.0.0-2", v3=True)
 async def test_bytes_come_through_in_frames_of_one_byte() -> None:  # [MQTT-6.0.0-2]
     async with upgraded() as (client, handler):
         text = b"one byte in each frame"
@@ -71,6 +74,7 @@ async def test_all_messages_that_one_read_brought_are_one_call_and_one_write_is_
         assert handler.reads == [text]
 
 
+@pytest.mark.edge("M3")
 async def test_a_payload_of_a_megabyte_comes_through_in_fragments_and_whole() -> None:
     payload = bytes(range(256)) * 4096
     async with upgraded() as (client, _):
@@ -127,6 +131,8 @@ async def test_another_close_code_is_told() -> None:
         assert handler.reason == "the peer closed the WebSocket with code 1011"
 
 
+@pytest.mark.mqtt("MQTT-6.0.0-1")
+@pytest.mark.mqtt("MQTT-6.0.0-1", v3=True)
 async def test_a_text_frame_is_refused_and_the_connection_is_closed() -> None:  # [MQTT-6.0.0-1]
     async with upgraded() as (client, handler):
         client.send(frame(b"before") + frame(b"text", TEXT) + frame(b"after"))
@@ -299,6 +305,9 @@ class Mqtt:
         return packet
 
 
+@pytest.mark.edge("M3")
+@pytest.mark.mqtt("MQTT-6.0.0-2")
+@pytest.mark.mqtt("MQTT-6.0.0-2", v3=True)
 async def test_packets_may_be_framed_in_any_way() -> None:  # [MQTT-6.0.0-2]
     async with brokers() as broker, peer(broker.port) as client:
         await client.shakes_hands()

@@ -43,6 +43,8 @@ async def test_a_handshake_is_answered_as_the_rfc_says() -> None:
         (None, None),  # Mosquitto takes such a client
     ],
 )
+@pytest.mark.mqtt("MQTT-6.0.0-4")
+@pytest.mark.mqtt("MQTT-6.0.0-4", v3=True)
 async def test_the_sub_protocol_is_one_of_mqtt_that_the_client_offers(  # [MQTT-6.0.0-3] [MQTT-6.0.0-4]
     offered: str | None, chosen: str | None
 ) -> None:

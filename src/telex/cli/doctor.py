@@ -422,7 +422,7 @@ class Examination:
         request = (
             f"GET {path} HTTP/1.1\r\nHost: {host}:{self.port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             f"Sec-WebSocket-Key: {key.decode()}\r\nSec-WebSocket-Version: 13\r\n"
-            "Sec-WebSocket-Protocol: mqtt\r\n\r\n"
+            "Sec-WebSocket-Protocol: mqtt\r\n\r\n"  # [MQTT-6.0.0-3]
         )
         data = b""
         is_silent = False

@@ -13,7 +13,7 @@ from typing import Final
 from aiohttp import web
 
 MQTT: Final = "mqtt"
-"""The sub-protocol [MQTT-6.0.0-3]."""
+"""The sub-protocol."""
 
 MQTT_3_1: Final = "mqttv3.1"
 """What it was called before it was written down; clients of that time know no other."""
@@ -75,9 +75,9 @@ def _key(request: web.BaseRequest) -> bytes:
 
 
 def _protocol(request: web.BaseRequest) -> str:
-    """The sub-protocol: the first that the client names and that we speak.
+    """The sub-protocol: the first that the client names and that we speak [MQTT-6.0.0-4].
 
-    A client that names none gets none, and its WebSocket all the same. The text wants it to name one [MQTT-6.0.0-3],
+    A client that names none gets none, and its WebSocket all the same. The text wants it to name one,
     but Mosquitto takes such clients, and what they send is MQTT or it is refused as such.
     """
     offered = [
