@@ -108,6 +108,7 @@ class GatheringJournal(Journal):
         return self._fleeting > 0
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Client(Timed):
     """One client's connection, as those see it who decide about it."""
 
