@@ -11,11 +11,18 @@ from telex.engine.message import Message
 from telex.engine.options import Options
 from telex.errors import MqttError, NotConnected, ProtocolError, Refused, Timeout
 from telex.server.broker import Broker
+from telex.server.config import Access, Config, ConfigError, Listener, Protection, Rule, Tls
 from telex.server.stores.sqlite import StoreError
 from telex.version import __version__
 
 __all__ = [
     "Broker",
+    "Config",
+    "Listener",
+    "Tls",
+    "Access",
+    "Rule",
+    "Protection",
     "Message",
     "MqttError",
     "NotConnected",
@@ -24,6 +31,7 @@ __all__ = [
     "QoS",
     "ReasonCode",
     "Refused",
+    "ConfigError",
     "StoreError",
     "Timeout",
     "__version__",
