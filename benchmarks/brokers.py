@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -26,9 +27,17 @@ _READY_SECONDS: Final = 20.0  # that a broker has to answer its first CONNECT
 _STOP_SECONDS: Final = 5.0  # that a broker has to end when it is asked to
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
-# MQTT 3.1.1: client id "ready", clean session, no keep alive; and its answer, CONNACK with code 0.
-_CONNECT: Final = b"\x10\x11\x00\x04MQTT\x04\x02\x00\x00\x00\x05ready"
-_CONNACK: Final = b"\x20\x02\x00\x00"
+_CONNACK: Final = b"\x20\x02\x00\x00"  # of MQTT 3.1.1, with code 0
+
+# A WebSocket's handshake, and how a short message begins that a client masks with the key 0: it stays as it is.
+_UPGRADE: Final = (
+    b"GET /mqtt HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: mqtt\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+_UNMASKED: Final = b"\0\0\0\0"
+
+_CERTIFICATE_DAYS: Final = 3650
 
 
 class BrokerFailed(Exception):
@@ -46,13 +55,45 @@ class Queues(Enum):
     """A thousand messages for a client that does not take them; then they shall be dropped."""
 
 
+class Over(Enum):
+    """By what clients come in; the values are those of the load generator's ``--over``."""
+
+    TCP = "tcp"
+    TLS = "tls"
+    """Version 1.3, with a certificate that has an EC P-256 key."""
+    WS = "ws"
+    """WebSocket, without TLS."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a broker is started for."""
+
+    port: int
+    """Of 127.0.0.1, where its clients will come."""
+    directory: Path
+    """Where it may write its configuration and its data; empty at first."""
+    queues: Queues = Queues.SHORT
+    over: Over = Over.TCP
+    certificate: Path = Path("certificate.pem")
+    """For TLS: certificate and key in one file."""
+
+
+@dataclass(frozen=True)
+class Login:
+    """As whom clients come in."""
+
+    user: str
+    password: str
+
+
 @dataclass(frozen=True)
 class Program:
     """A broker that was found."""
 
     version: str
-    command: Callable[[int, Path, Queues], list[str]]
-    """From a port, and a directory where it may write a configuration and its data, to the command line."""
+    command: Callable[[Setting], list[str]]
+    """Prepares the directory; the command line."""
     python_path: str | None = None
     """What the environment variable PYTHONPATH shall be; unset otherwise."""
 
@@ -75,10 +116,23 @@ class Broker:
     install: Callable[[Path], None] | None = None
     has_worker_threads: bool = False
     """Whether more than one core makes it faster."""
-    is_variant: bool = False
-    """Whether it only says of kept sessions what another of these does not."""
+    tables: tuple[str, ...] = ("speed", "kept", "frozen")
+    """Where it is measured, unless it was asked for by name."""
+    speaks: tuple[Over, ...] = (Over.TCP,)
+    """By what clients can come in, as it is configured here."""
+    login: Login | None = None
+    """As whom clients have to come in; None: nobody asks."""
     survives_sigkill: bool = False
     """Whether what it acknowledged is to be there when it starts again."""
+
+
+# Rules, the same for all that have them
+
+# The load generator's topics are bench/0 and so on. Its user has the same name, so that the rule which decides is
+# one with a user name in it, and the last of fifty.
+_LOGIN: Final = Login("bench", "correct horse battery")
+_RULES: Final = 50
+_SITES: Final = [f"site/{number:02}" for number in range(_RULES - 2)]
 
 
 # Telex
@@ -93,7 +147,56 @@ _TELEX_LONG_QUEUES: Final = (
 _TELEX_MEMORY: Final = "max_queue_memory=2000000000"  # without a data directory there is no other place for a queue
 
 
-def _find_telex(*, compiled: bool, durability: str | None = None) -> Program | Missing:
+# Everything that a broker for strangers has, at numbers that are never reached here.
+_TELEX_PROTECTION: Final = """
+[protection]
+max_connections = 1_000_000
+max_connections_per_address = 1_000_000
+connects_per_second = 1e6
+messages_per_second = 1e9
+bytes_per_second = 1e12
+messages_per_second_per_address = 1e9
+bytes_per_second_per_address = 1e12
+ban_after = 10
+"""
+
+
+def _telex_configuration(setting: Setting, *, has_rules: bool) -> str:
+    """A telex.toml for what the command line cannot say."""
+    lines = ["[[listeners]]", 'host = "127.0.0.1"', f"port = {setting.port}"]
+    if setting.over is Over.WS:
+        lines.append('protocol = "websocket"')
+    if setting.over is Over.TLS:
+        lines += ["[listeners.tls]", f'certificate = "{setting.certificate}"', 'min_version = "1.3"']
+    lines.append("[access]")
+    if not has_rules:
+        return "\n".join([*lines, "allow_anonymous = true", ""])
+    lines.append('password_file = "passwords"')
+    rules = [("allow", "publish", "subscribe", f"{site}/{{user}}/#") for site in _SITES]
+    rules.append(("deny", "publish", "receive", "+/secret/{user}/#"))
+    rules.append(("allow", "publish", "subscribe", "{user}/#"))
+    for verb, *actions, topic in rules:
+        lines += ["[[access.rules]]", f"{verb} = {json.dumps(actions)}", f'topics = ["{topic}"]']
+    return "\n".join(lines) + _TELEX_PROTECTION
+
+
+def _write_telex_passwords(setting: Setting, python_path: str | None) -> None:
+    command = [sys.executable, "-m", "telex", "passwd", "-b", "-c", "passwords", _LOGIN.user, _LOGIN.password]
+    try:
+        subprocess.run(
+            command,
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            cwd=setting.directory,
+            env=_environment(python_path),
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise BrokerFailed(f"telex passwd: {last_line(getattr(error, 'stderr', '') or str(error))}") from error
+
+
+def _find_telex(*, compiled: bool, durability: str | None = None, has_rules: bool = False) -> Program | Missing:
     """This interpreter's Telex: as installed, or from the source tree, which holds nothing compiled."""
     wanted = "compiled" if compiled else "interpreted"
     source = None if compiled else str(REPOSITORY / "src")
@@ -114,13 +217,22 @@ def _find_telex(*, compiled: bool, durability: str | None = None) -> Program | M
         reason = last_line(said.stderr).rpartition(": ")[2]  # without the interpreter's path
         return Missing(f"telex --version says {version or reason!r}, not {wanted!r}")
 
-    def command(port: int, directory: Path, queues: Queues) -> list[str]:
-        words = [sys.executable, "-m", "telex", "serve", "-q", "-p", str(port)]
+    def command(setting: Setting) -> list[str]:
+        words = [sys.executable, "-m", "telex", "serve"]
+        if has_rules or setting.over is not Over.TCP:
+            (setting.directory / "telex.toml").write_text(_telex_configuration(setting, has_rules=has_rules))
+            words += ["-c", "telex.toml"]
+        else:
+            words += ["-p", str(setting.port)]
+        if has_rules:
+            _write_telex_passwords(setting, source)
+        else:
+            words.append("-q")
         if durability is None:
             words.append("--memory")
         else:
-            words += ["--data", str(directory / "data"), "--durability", durability]
-        if queues is Queues.LONG:
+            words += ["--data", str(setting.directory / "data"), "--durability", durability]
+        if setting.queues is Queues.LONG:
             limits = _TELEX_LONG_QUEUES if durability else (*_TELEX_LONG_QUEUES, _TELEX_MEMORY)
             words += [word for limit in limits for word in ("--set", limit)]
         return words
@@ -140,6 +252,10 @@ def _find_relaxed_telex(_: Path) -> Program | Missing:
     return _find_telex(compiled=True, durability="relaxed")
 
 
+def _find_telex_with_rules(_: Path) -> Program | Missing:
+    return _find_telex(compiled=True, has_rules=True)
+
+
 def _find_interpreted_telex(_: Path) -> Program | Missing:
     return _find_telex(compiled=False)
 
@@ -150,27 +266,79 @@ def _find_interpreted_telex(_: Path) -> Program | Missing:
 # queued at most means any number; where messages shall be dropped it is the default, 1000. Left as it is:
 # set_tcp_nodelay (false), which makes it faster here, since the system then joins its many small writes.
 _MOSQUITTO_CONFIGURATION: Final = """\
-listener {port} 127.0.0.1
-allow_anonymous true
 persistence false
-log_dest none
 max_inflight_messages 1000
 max_queued_messages {most_queued}
+{access}
+listener {port} 127.0.0.1
+{listener}
+"""
+
+_MOSQUITTO_WITHOUT_RULES: Final = """\
+allow_anonymous true
+log_dest none
+"""
+
+_MOSQUITTO_WITH_RULES: Final = """\
+allow_anonymous false
+password_file {directory}/passwords
+acl_file {directory}/acl
+log_dest stderr
+log_type error
+log_type warning
+log_type notice
+connection_messages true
 """
 
 
-def _find_mosquitto(_: Path) -> Program | Missing:
-    path = shutil.which("mosquitto", path=_search_path("/usr/local/sbin", "/usr/sbin"))
-    if path is None:
-        return Missing("no program mosquitto")
+def _mosquitto_listener(setting: Setting) -> str:
+    if setting.over is Over.TLS:
+        return f"certfile {setting.certificate}\nkeyfile {setting.certificate}\ntls_version tlsv1.3"
+    if setting.over is Over.WS:
+        # 2.0.11 does not start if all its listeners are for WebSocket.
+        return f"protocol websockets\nlistener {free_port()} 127.0.0.1"
+    return ""
 
-    def command(port: int, directory: Path, queues: Queues) -> list[str]:
-        configuration = directory / "mosquitto.conf"
-        most_queued = 1000 if queues is Queues.BOUNDED else 0
-        configuration.write_text(_MOSQUITTO_CONFIGURATION.format(port=port, most_queued=most_queued))
+
+def _write_mosquitto_access(directory: Path, passwd: str) -> None:
+    sites = [f"pattern readwrite {site}/%u/#" for site in _SITES]
+    # It has no rules about receiving; one that denies publishing denies it as well.
+    (directory / "acl").write_text("\n".join([*sites, "pattern deny +/secret/%u/#", "pattern readwrite %u/#", ""]))
+    passwords = directory / "passwords"
+    try:
+        command = [passwd, "-b", "-c", str(passwords), _LOGIN.user, _LOGIN.password]
+        subprocess.run(command, check=True, capture_output=True, timeout=30)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise BrokerFailed(f"mosquitto_passwd: {error}") from error
+    passwords.chmod(0o644)  # Mosquitto, started by root, goes on as another user
+
+
+def _find_mosquitto(_: Path, *, has_rules: bool = False) -> Program | Missing:
+    path = shutil.which("mosquitto", path=_search_path("/usr/local/sbin", "/usr/sbin"))
+    passwd = shutil.which("mosquitto_passwd", path=_search_path("/usr/local/bin", "/usr/bin"))
+    if path is None or passwd is None:
+        return Missing("no program mosquitto" if path is None else "no program mosquitto_passwd")
+
+    def command(setting: Setting) -> list[str]:
+        if has_rules:
+            _write_mosquitto_access(setting.directory, passwd)
+        access = _MOSQUITTO_WITH_RULES if has_rules else _MOSQUITTO_WITHOUT_RULES
+        configuration = setting.directory / "mosquitto.conf"
+        configuration.write_text(
+            _MOSQUITTO_CONFIGURATION.format(
+                most_queued=1000 if setting.queues is Queues.BOUNDED else 0,
+                access=access.format(directory=setting.directory),
+                port=setting.port,
+                listener=_mosquitto_listener(setting),
+            )
+        )
         return [path, "-c", str(configuration)]
 
     return Program(_first_line_of([path, "-h"]), command)
+
+
+def _find_mosquitto_with_rules(build: Path) -> Program | Missing:
+    return _find_mosquitto(build, has_rules=True)
 
 
 # NATS
@@ -189,10 +357,10 @@ def _find_nats(build: Path) -> Program | Missing:
     if path is None:
         return Missing("no program nats-server")
 
-    def command(port: int, directory: Path, _: Queues) -> list[str]:
-        configuration = directory / "nats.conf"
-        text = _NATS_CONFIGURATION.format(port=port, other_port=free_port(), directory=directory / "store")
-        configuration.write_text(text)
+    def command(setting: Setting) -> list[str]:
+        configuration = setting.directory / "nats.conf"
+        store = setting.directory / "store"
+        configuration.write_text(_NATS_CONFIGURATION.format(port=setting.port, other_port=free_port(), directory=store))
         return [path, "-c", str(configuration)]
 
     return Program(_first_line_of([path, "--version"]), command)
@@ -216,9 +384,9 @@ def _find_amqtt(build: Path) -> Program | Missing:
     if path is None:
         return Missing("no program amqtt")
 
-    def command(port: int, directory: Path, _: Queues) -> list[str]:
-        configuration = directory / "amqtt.yaml"
-        configuration.write_text(_AMQTT_CONFIGURATION.format(port=port))
+    def command(setting: Setting) -> list[str]:
+        configuration = setting.directory / "amqtt.yaml"
+        configuration.write_text(_AMQTT_CONFIGURATION.format(port=setting.port))
         return [path, "-c", str(configuration)]
 
     return Program(f"amqtt {_first_line_of([path, '--version'])}", command)
@@ -244,10 +412,10 @@ def _find_aedes(build: Path) -> Program | Missing:
     if node is None or not package.exists():
         return Missing("no program node" if node is None else "the package aedes is not installed")
 
-    def command(port: int, _: Path, __: Queues) -> list[str]:
+    def command(setting: Setting) -> list[str]:
         server = directory / "server.mjs"  # beside node_modules, where its import looks
         server.write_text(_AEDES_SERVER)
-        return [node, str(server), str(port)]
+        return [node, str(server), str(setting.port)]
 
     version = json.loads(package.read_text())["version"]
     return Program(f"aedes {version}, Node.js {_first_line_of([node, '--version'])}", command)
@@ -283,23 +451,50 @@ BROKERS: Final = (
         "Telex, compiled",
         _find_compiled_telex,
         "python -m pip install . (with a C compiler), then this program with that python",
+        tables=("speed", "kept", "frozen", "doors"),
+        speaks=tuple(Over),
+    ),
+    Broker(
+        "telex-rules",
+        "Telex, with rules and limits",
+        _find_telex_with_rules,
+        "as Telex, compiled",
+        tables=("doors",),
+        speaks=tuple(Over),
+        login=_LOGIN,
     ),
     Broker(
         "telex-strict",
         "Telex, strict",
         _find_strict_telex,
         "as Telex, compiled",
-        is_variant=True,
+        tables=("kept", "frozen"),
         survives_sigkill=True,
     ),
-    Broker("telex-relaxed", "Telex, relaxed", _find_relaxed_telex, "as Telex, compiled", is_variant=True),
+    Broker("telex-relaxed", "Telex, relaxed", _find_relaxed_telex, "as Telex, compiled", tables=("kept", "frozen")),
     Broker(
         "telex-interpreted",
         "Telex, interpreted",
         _find_interpreted_telex,
         "python -m pip install ., then this program with that python",
     ),
-    Broker("mosquitto", "Mosquitto (C)", _find_mosquitto, "apt install mosquitto"),
+    Broker(
+        "mosquitto",
+        "Mosquitto (C)",
+        _find_mosquitto,
+        "apt install mosquitto",
+        tables=("speed", "kept", "frozen", "doors"),
+        speaks=tuple(Over),
+    ),
+    Broker(
+        "mosquitto-rules",
+        "Mosquitto, with rules",
+        _find_mosquitto_with_rules,
+        "apt install mosquitto",
+        tables=("doors",),
+        speaks=tuple(Over),
+        login=_LOGIN,
+    ),
     Broker(
         "nats",
         "NATS (Go)",
@@ -333,6 +528,8 @@ class Server:
     """Start it on this port, in the directory where it may have run before."""
     process: subprocess.Popen[bytes]
     log: Path
+    over: Over = Over.TCP
+    login: Login | None = None
     pids: list[int] = field(default_factory=list)
     """Its process, and those that it started."""
 
@@ -363,7 +560,12 @@ class Server:
 
 @contextmanager
 def running(
-    broker: Broker, program: Program, cores: set[int] | None, build: Path, queues: Queues = Queues.SHORT
+    broker: Broker,
+    program: Program,
+    cores: set[int] | None,
+    build: Path,
+    queues: Queues = Queues.SHORT,
+    over: Over = Over.TCP,
 ) -> Iterator[Server]:
     """Run a broker with its own empty directory within ``build``, on these cores, until the block ends.
 
@@ -374,7 +576,8 @@ def running(
         directory = Path(name)
         directory.chmod(0o755)  # Mosquitto, started by root, goes on as another user
         port = free_port()
-        command = program.command(port, directory, queues)
+        certificate = _certificate(build) if over is Over.TLS else Path()
+        command = program.command(Setting(port, directory, queues, over, certificate))
         log = directory / "log.txt"
 
         def start() -> subprocess.Popen[bytes]:
@@ -389,7 +592,7 @@ def running(
                     start_new_session=True,  # Ctrl-C is for us; we end it in order
                 )
 
-        server = Server(port, start, start(), log)
+        server = Server(port, start, start(), log, over, broker.login)
         try:
             _wait_until_ready(server, broker.title)
             server.pids = _family(server.process.pid)
@@ -428,15 +631,92 @@ def _wait_until_ready(server: Server, title: str) -> None:
     deadline = time.monotonic() + _READY_SECONDS
     while time.monotonic() < deadline and server.process.poll() is None:
         try:
-            with socket.create_connection(("127.0.0.1", server.port), timeout=2) as client:
-                client.sendall(_CONNECT)
-                if client.recv(4) == _CONNACK:
-                    client.sendall(b"\xe0\x00")  # DISCONNECT
-                    return
+            if _answers(server):
+                return
         except OSError:
             pass
         time.sleep(0.05)
     raise BrokerFailed(f"{title} did not start: {server.last_words()}")
+
+
+def _answers(server: Server) -> bool:
+    """Whether a client can log in.
+
+    Raises:
+        OSError: not even a connection can be made, or it was closed.
+    """
+    connect, answer, disconnect = _connect(server.login), _CONNACK, b"\xe0\x00"
+    with _connected(server) as client:
+        if server.over is Over.WS:
+            client.sendall(_UPGRADE)
+            head = b""
+            while not head.endswith(b"\r\n\r\n"):
+                head += _receive(client, 1)
+            connect, answer, disconnect = _message(connect), b"\x82\x04" + answer, _message(disconnect)
+        client.sendall(connect)
+        is_there = _receive(client, len(answer)) == answer
+        client.sendall(disconnect)
+    return is_there
+
+
+def _connected(server: Server) -> socket.socket:
+    plain = socket.create_connection(("127.0.0.1", server.port), timeout=2)
+    if server.over is not Over.TLS:
+        return plain
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    try:
+        return context.wrap_socket(plain)
+    except OSError:
+        plain.close()
+        raise
+
+
+def _receive(client: socket.socket, count: int) -> bytes:
+    received = b""
+    while len(received) < count:
+        part = client.recv(count - len(received))
+        if not part:
+            raise ConnectionResetError("the broker closed a connection")
+        received += part
+    return received
+
+
+def _connect(login: Login | None) -> bytes:
+    """CONNECT of MQTT 3.1.1: client id "ready", clean session, no keep alive."""
+    texts = ["ready"] if login is None else ["ready", login.user, login.password]
+    flags = b"\x02" if login is None else b"\xc2"
+    rest = b"\x00\x04MQTT\x04" + flags + b"\x00\x00"
+    rest += b"".join(len(text).to_bytes(2) + text.encode() for text in texts)
+    return b"\x10" + len(rest).to_bytes(1) + rest
+
+
+def _message(packet: bytes) -> bytes:
+    """A short packet as a WebSocket message of a client."""
+    return bytes((0x82, 0x80 | len(packet))) + _UNMASKED + packet
+
+
+def _certificate(build: Path) -> Path:
+    """A certificate with an EC P-256 key, and that, in one file: made once, for all brokers.
+
+    Raises:
+        BrokerFailed: it cannot be made.
+    """
+    made = build / "certificate.pem"
+    if made.exists():
+        return made
+    words = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost"
+    words += " -addext subjectAltName=DNS:localhost,IP:127.0.0.1 -keyout - -out -"
+    try:
+        said = subprocess.run(
+            [*words.split(), "-days", str(_CERTIFICATE_DAYS)], check=True, capture_output=True, timeout=30
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise BrokerFailed(f"openssl, for a certificate: {error}") from error
+    made.write_bytes(said.stdout)
+    made.chmod(0o644)  # Mosquitto reads it as another user; it protects nothing
+    return made
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -37,6 +37,7 @@ from brokers import (
     Broker,
     BrokerFailed,
     Missing,
+    Over,
     Program,
     Queues,
     Server,
@@ -82,6 +83,8 @@ class Scenario:
     """In which of the tables it is."""
     queues: Queues = Queues.SHORT
     """What the broker has to hold."""
+    over: Over = Over.TCP
+    """By what its clients come in."""
 
 
 def _beside_a_frozen_one(qos: str) -> tuple[Column, ...]:
@@ -146,6 +149,13 @@ SCENARIOS: Final = (
         table="frozen",
         queues=Queues.BOUNDED,
     ),
+    # The first is that of "speed" once more: what is compared with it shall have been measured within the same minute.
+    Scenario("tcp", "flood", (Column("TCP, QoS 0"),), table="doors"),
+    Scenario("ws", "flood", (Column("WebSocket, QoS 0"),), table="doors", over=Over.WS),
+    Scenario("ws-packets", "flood --per-packet 1", (Column("a message each, QoS 0"),), table="doors", over=Over.WS),
+    Scenario("tls", "flood", (Column("TLS, QoS 0"),), table="doors", over=Over.TLS),
+    Scenario("tls-qos1", "flood --qos 1", (Column("TLS, QoS 1"),), table="doors", over=Over.TLS),
+    Scenario("tcp-out", "flood --shape out --subscribers 100", (Column("TCP, QoS 0, 1 to 100"),), table="doors"),
 )
 
 
@@ -156,7 +166,10 @@ class Target:
     broker: str
     column: str
     limit: float
-    """As a multiple of Mosquitto's figure in the same run; of columns that are not compared, as it is."""
+    """As a multiple of another figure in the same run; of columns that are not compared, as it is."""
+    of_broker: str = _REFERENCE
+    of_column: str = ""
+    """Whose figure, and which; empty: that of the same column."""
 
 
 # Twice what Telex lets wait in one outbox, 16 MiB, as that counts the bytes of packets and not what holds them.
@@ -178,6 +191,11 @@ TARGETS: Final = (
     Target("telex-strict", "QoS 1, share kept", 0.9),
     Target("telex-strict", "QoS 0, MiB more", _FROZEN_MIB),
     Target("telex-strict", "QoS 1, MiB more", _FROZEN_MIB),
+    Target("telex-rules", "TCP, QoS 0", 0.9, "telex-compiled"),
+    Target("telex-rules", "TCP, QoS 0, 1 to 100", 0.9, "telex-compiled"),
+    Target("telex-compiled", "TLS, QoS 0", 1),
+    Target("telex-compiled", "TLS, QoS 1", 1),
+    Target("telex-compiled", "WebSocket, QoS 0", 0.5, "telex-compiled", "TCP, QoS 0"),
 )
 
 _COLUMNS: Final = {column.title: column for scenario in SCENARIOS for column in scenario.columns}
@@ -221,7 +239,7 @@ class Bench:
         """Start the broker afresh, run the scenario once, stop the broker."""
         cores = None if broker.has_worker_threads and _core_count() <= 2 else self.broker_cores
         try:
-            with running(broker, program, cores, self.build, scenario.queues) as server:
+            with running(broker, program, cores, self.build, scenario.queues, scenario.over) as server:
                 if scenario.name == "idle":
                     return self._hold_idle_clients(broker, server, scenario)
                 if scenario.name == "restart":
@@ -296,7 +314,10 @@ class Bench:
             "--seconds": self.seconds,
             "--clients": self.clients,
             "--opening": _OPENING_SECONDS,
+            "--over": server.over.value,
         }
+        if server.login is not None:
+            options |= {"--user": server.login.user, "--password": server.login.password}
         words = [word for name, value in options.items() for word in (name, str(value))]
         with running_on(self.load_cores):
             return subprocess.Popen(
@@ -374,10 +395,10 @@ class Results:
         figures = [each.figures[column] for each in self.outcomes if each.broker == broker and column in each.figures]
         return median(figures) if figures else None
 
-    def multiple(self, broker: str, column: str) -> float | None:
-        """The figure as a multiple of Mosquitto's in this run."""
-        own, reference = self.figure(broker, column), self.figure(_REFERENCE, column)
-        return None if own is None or not reference else own / reference
+    def multiple(self, broker: str, column: str, of_broker: str = _REFERENCE, of_column: str = "") -> float | None:
+        """The figure as a multiple of another one in this run; by default, of Mosquitto's."""
+        own, other = self.figure(broker, column), self.figure(of_broker, of_column or column)
+        return None if own is None or not other else own / other
 
     def cell(self, broker: str, scenario: Scenario, column: Column) -> str:
         """The figure and its multiple; or what went wrong, and in how many rounds."""
@@ -404,6 +425,11 @@ class Results:
             return "-"
         return f"{median(each.load_cpu for each in good):.0%} / {median(each.broker_cpu for each in good):.0%}"
 
+    def per_cpu_second(self, broker: str, scenario: str, column: str) -> str:
+        """The figure for each second of processor time that the broker used."""
+        good = [each for each in self.of(broker, scenario) if column in each.figures and each.broker_cpu > 0]
+        return rounded(median(each.figures[column] / each.broker_cpu for each in good)) if good else "-"
+
     def notes(self) -> list[str]:
         """What the figures do not say: reasons, and doubts."""
         notes = [f"{each.broker}, {each.scenario}: {each.detail}" for each in self.outcomes if each.detail]
@@ -424,6 +450,10 @@ _LEGENDS: Final = {
     f" {restart.QUEUED:,} messages queued and {restart.RETAINED:,} retained, the seconds from its start to the CONNACK"
     " that finds the session, and VmRSS then; only brokers that promise it. Telex, strict, and NATS store what they"
     " acknowledge; Telex, relaxed, stores it within a second; the others keep it in memory.",
+    "doors": "By which door clients come in, and what it costs to ask who may do what: messages that arrived per"
+    " second, 1 to 1 unless the head says otherwise. TLS 1.3, TLS_AES_256_GCM_SHA384, EC P-256. WebSocket: one message"
+    " for all that a client writes at a time; or one for each packet, as mqtt.js does. With rules: a password file,"
+    " fifty rules, and at Telex all limits on, too high to be reached.",
     "frozen": "Messages per second that arrive from 1 publisher at 1 subscriber, first alone and then beside a second"
     " subscriber that does not read; which share of the rate is left, and by how much VmRSS has grown.",
 }
@@ -466,12 +496,24 @@ def report(results: Results, brokers: Sequence[Broker], scenarios: Sequence[Scen
         parts.append(f"*: the load generator was busy {_BUSY:.0%} of the time or more; it may have set the limit.")
     if notes := results.notes():
         parts.append("\n".join(f"- {note}" for note in notes))
-    parts.append("Targets; x: as multiples of Mosquitto's figure in this run:")
+    parts.append("Targets; x: as multiples of another figure in this run, Mosquitto's if none is named:")
     parts.append(table([["", "target", "this run", "reached"], *targets(results)]))
     if loads := [each for each in scenarios if each.name not in ("idle", "latency", "restart")]:
         shares = [[broker.title, *(results.shares(broker.name, each.name) for each in loads)] for broker in brokers]
         parts.append("How busy the load generator / the broker was (100% is one core):")
         parts.append(table([["", *(each.columns[0].title for each in loads)], *shares]))
+    if doors := [each for each in scenarios if each.table == "doors"]:
+        columns = [(each.name, column.title) for each in doors for column in each.columns]
+        rows = [
+            [broker.title, *(results.per_cpu_second(broker.name, name, title) for name, title in columns)]
+            for broker in brokers
+        ]
+        parts.append(
+            "By which door, per second of processor time that the broker used; whatever else is busy on the machine"
+            " touches this less:"
+        )
+        rows = [row for row in rows if any(cell != "-" for cell in row[1:])]
+        parts.append(table([["", *(title for _, title in columns)], *rows]))
     return "\n\n".join(parts) + "\n"
 
 
@@ -481,9 +523,15 @@ def targets(results: Results) -> list[list[str]]:
     rows = []
     for target in TARGETS:
         column = _COLUMNS[target.column]
-        measure, unit = (results.multiple, "x") if column.is_compared else (results.figure, "")
-        reached = measure(target.broker, target.column)
+        if column.is_compared:
+            reached, unit = results.multiple(target.broker, target.column, target.of_broker, target.of_column), "x"
+        else:
+            reached, unit = results.figure(target.broker, target.column), ""
         wanted = f"at {'most' if column.lower_is_better else 'least'} {target.limit:.2g}{unit}"
+        if target.of_column:
+            wanted += f" of {target.of_column}"
+        elif target.of_broker != _REFERENCE:
+            wanted += f" of {titles[target.of_broker]}"
         name = f"{titles[target.broker]}: {target.column}"
         if reached is None:
             rows.append([name, wanted, "-", "not measured"])
@@ -536,8 +584,8 @@ def _core_count() -> int:
 # The command
 
 
-def compile_load(build: Path) -> Path:
-    """Compile load.c with the C compiler that is here.
+def compile_load(build: Path) -> tuple[Path, bool]:
+    """Compile load.c with the C compiler that is here; and whether it can do TLS, which takes OpenSSL's headers.
 
     Raises:
         SystemExit: if there is none, or if it fails.
@@ -547,9 +595,12 @@ def compile_load(build: Path) -> Path:
     if compiler is None:
         sys.exit("compare: no C compiler was found (cc, gcc, clang; or name one in CC); Debian: apt install gcc")
     load = build / "load"
-    source = Path(__file__).resolve().parent / "load.c"
-    subprocess.run([compiler, "-O2", "-o", str(load), str(source)], check=True, timeout=120)
-    return load
+    command = [compiler, "-O2", "-o", str(load), str(Path(__file__).resolve().parent / "load.c")]
+    libraries = ["-lssl", "-lcrypto"]
+    if subprocess.run([*command, *libraries], capture_output=True, timeout=120).returncode == 0:
+        return load, True
+    subprocess.run([*command, "-DNO_TLS"], check=True, timeout=120)
+    return load, False
 
 
 def choose(wanted: str | None, known: Sequence[str], what: str) -> list[str]:
@@ -614,7 +665,7 @@ def find_brokers(names: Sequence[str], build: Path, install: bool) -> tuple[dict
             broker.install(build)
             found = broker.find(build)
         if isinstance(found, Missing):
-            missing[broker.title] = f"{found.why}. To install it: {broker.how_to_install}"
+            missing[broker.title] = f"not found: {found.why}. To install it: {broker.how_to_install}"
         else:
             programs[broker.name] = found
     return programs, missing
@@ -635,14 +686,19 @@ def main() -> int:
         print(f"The limit of open files allows only {clients:,} idle clients.", file=sys.stderr)
     programs, missing = find_brokers(names, build, options.install)
     for title, why in missing.items():
-        print(f"{title}: not found: {why}", file=sys.stderr)
+        print(f"{title}: {why}", file=sys.stderr)
     brokers = [broker for broker in BROKERS if broker.name in programs]
     if not brokers or clients < 1:
         return 1
     cores = sorted(os.sched_getaffinity(0))
     pins = len(cores) > 1 and not options.no_pin
+    load, has_tls = compile_load(build)
+    if not has_tls:
+        missing["Everything over TLS"] = "left out: no OpenSSL headers to compile with (Debian: apt install libssl-dev)"
+        print(f"Everything over TLS: {missing['Everything over TLS']}", file=sys.stderr)
+        scenarios = [scenario for scenario in scenarios if scenario.over is not Over.TLS]
     bench = Bench(
-        compile_load(build),
+        load,
         build,
         options.seconds,
         clients,
@@ -659,7 +715,7 @@ def main() -> int:
     outcomes = run_all(bench, pairs, programs, options.rounds)
     commits.append(commits_per_second(build))
     results = Results(outcomes)
-    facts = [f"{title}: not found: {why}" for title, why in missing.items()]
+    facts = [f"{title}: {why}" for title, why in missing.items()]
     facts += machine(programs, options, began, pins, commits)
     text = report(results, brokers, scenarios) + "\n" + "\n".join(f"- {fact}" for fact in facts) + "\n"
     print(text)
@@ -674,7 +730,7 @@ def is_measured(broker: Broker, scenario: Scenario, *, asked: bool) -> bool:
     """Whether a scenario says something of a broker; ``asked`` if the broker was named by whoever measures."""
     if scenario.name == "restart":
         return broker.survives_sigkill
-    return asked or not broker.is_variant or scenario.table != "speed"
+    return scenario.over in broker.speaks and (asked or scenario.table in broker.tables)
 
 
 def run_all(

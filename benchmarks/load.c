@@ -10,8 +10,15 @@
  *   load idle    --port P --clients N          (holds them until a line or the end of stdin)
  *   load connect --port P --parallel N
  *
+ * All log in with --user and --password, if a user is given. flood and latency know more than TCP:
+ *   --over tls       TLS 1.3 with TLS_AES_256_GCM_SHA384 and nothing else; no certificate is verified
+ *   --over ws        WebSocket: each write of PUBLISH or PUBACK packets is one masked binary message
+ *   --per-packet 1   with it, each packet is a message of its own, as mqtt.js sends them
+ *
  * Each prints JSON lines; the last one is the result, with "ok" true or false. The exit status is 0
  * only if "ok" is true. Every wait ends: a run in which nothing moves for --patience seconds is over.
+ *
+ * Compiled with -DNO_TLS it needs no OpenSSL, and does not know tls.
  *
  * It must cost far less than any broker, so it does the least that is still honest:
  *   - PUBLISH frames are prepared once; a block of many is sent with one system call;
@@ -27,6 +34,10 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#ifndef NO_TLS
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#endif
 #include <poll.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -60,6 +71,10 @@ static const char *scenario;
 static const char *shape = "pairs";
 static const char *watch = "";   /* process ids of the broker, with commas: whose processor time is reported */
 static const char *id = "";      /* client id of the first subscriber; otherwise each has its own */
+static const char *user = "", *password = ""; /* nobody in particular, without a user */
+static const char *over = "tcp";
+static bool is_secure, is_framed; /* what that comes to: TLS, WebSocket */
+static double per_packet;         /* 0 or 1 */
 static double port, qos, publishers = 1, subscribers = 1, payload = 64;
 static double keep_sessions, absent, collects = 1; /* 0 or 1 */
 static double frozen, frozen_qos;
@@ -80,7 +95,8 @@ static const struct option OPTIONS[] = {
     {"--samples", &samples, 0}, {"--gather", &gather_us, 0}, {"--clients", &clients, 0}, {"--parallel", &parallel, 0},
     {"--opening", &opening, 0}, {"--holding", &holding, 0}, {"--id", 0, &id}, {"--keep", &keep_sessions, 0},
     {"--absent", &absent, 0}, {"--collect", &collects, 0}, {"--frozen", &frozen, 0},
-    {"--frozen-qos", &frozen_qos, 0}, {"--messages", &messages, 0},
+    {"--frozen-qos", &frozen_qos, 0}, {"--messages", &messages, 0}, {"--user", 0, &user},
+    {"--password", 0, &password}, {"--over", 0, &over}, {"--per-packet", &per_packet, 0},
 };
 
 static void usage(const char *problem) {
@@ -108,7 +124,15 @@ static void read_options(int count, char **words) {
     if (publishers + subscribers + frozen > EVENTS) usage("too many publishers and subscribers");
     if (frozen < 0 || frozen_qos < 0 || frozen_qos > 1) usage("--frozen is a number, --frozen-qos 0 or 1");
     if (absent && (!qos || frozen)) usage("with --absent 1 there is --qos 1 and nobody frozen");
-    if (strlen(id) > 23) usage("--id may have 23 characters");
+    if (strlen(id) > 23 || strlen(user) > 23 || strlen(password) > 23)
+        usage("--id, --user and --password may have 23 characters");
+    is_secure = !strcmp(over, "tls");
+    is_framed = !strcmp(over, "ws");
+    if (!is_secure && !is_framed && strcmp(over, "tcp")) usage("--over must be tcp, tls or ws");
+    if (per_packet && !is_framed) usage("--per-packet is for --over ws");
+    bool is_plain_only = (strcmp(scenario, "flood") && strcmp(scenario, "latency")) || absent || frozen;
+    if (is_plain_only && (is_secure || is_framed)) /* others wait for sockets, and look into them, by themselves */
+        usage("--over is for latency and for flood, where nobody is absent or frozen");
     if (rate < 1 || samples < 10) usage("--rate begins at 1, --samples at 10");
 }
 
@@ -201,7 +225,7 @@ static void fail(const char *format, ...) {
 
 /* ---- connections -------------------------------------------------------------------------------- */
 
-enum state { CLOSED, CONNECTING, AWAITS_CONNACK, AWAITS_SUBACK, READY };
+enum state { CLOSED, CONNECTING, SECURING, UPGRADING, AWAITS_CONNACK, AWAITS_SUBACK, READY };
 
 struct flow; /* one topic: its publishers and its subscribers */
 
@@ -220,8 +244,16 @@ struct connection {
     const uint8_t *rest;    /* what the socket has not taken yet: of the ring, or of acks */
     size_t rest_length;
     uint8_t *acks;          /* subscriber at QoS 1: memory of `rest` */
+#ifndef NO_TLS
+    SSL *tls;
+#endif
+    uint8_t *messages;      /* publisher with WebSocket: memory of `rest` */
+    uint64_t message_left;  /* bytes of a WebSocket frame's payload that are still to come */
+    bool is_control;        /* that frame: no MQTT is in it */
+    uint8_t head_length;
+    uint8_t head[10];       /* the begun head of a WebSocket frame: a server's has no masking key */
     size_t held_length;
-    uint8_t held[HELD_SIZE]; /* the begun frame at the end of the last read */
+    uint8_t held[HELD_SIZE]; /* the begun packet at the end of the last read, or the begun answer of a login */
 };
 
 struct flow {
@@ -253,6 +285,194 @@ static void choose_source(int fd, uint64_t number) {
     if (bind(fd, (struct sockaddr *)&source, sizeof source)) fail("bind: %s", strerror(errno));
 }
 
+/* ---- TLS ---------------------------------------------------------------------------------------- */
+
+#ifndef NO_TLS
+
+/* All brokers get the same: nothing else is offered. Records are read many at a time, as TCP is. */
+static SSL_CTX *tls_context(void) {
+    static SSL_CTX *context;
+    if (context) return context;
+    context = SSL_CTX_new(TLS_client_method());
+    if (!context || !SSL_CTX_set_min_proto_version(context, TLS1_3_VERSION) ||
+        !SSL_CTX_set_ciphersuites(context, "TLS_AES_256_GCM_SHA384"))
+        fail("OpenSSL cannot do TLS 1.3 with TLS_AES_256_GCM_SHA384");
+    SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL_CTX_set_read_ahead(context, 1);
+    SSL_CTX_set_default_read_buffer_len(context, READ_SIZE);
+    return context;
+}
+
+/* One step of the handshake. True when it is over. */
+static bool has_secured(struct connection *connection) {
+    if (!connection->tls) {
+        connection->tls = SSL_new(tls_context());
+        if (!connection->tls || !SSL_set_fd(connection->tls, connection->fd)) fail("no memory");
+        SSL_set_tlsext_host_name(connection->tls, "localhost");
+        SSL_set_connect_state(connection->tls);
+    }
+    ERR_clear_error();
+    int done = SSL_do_handshake(connection->tls);
+    if (done == 1) return true;
+    if (SSL_get_error(connection->tls, done) != SSL_ERROR_WANT_READ) {
+        const char *why = ERR_reason_error_string(ERR_peek_last_error());
+        fail("TLS: %s", why ? why : "the broker closed a connection during the handshake");
+    }
+    return false;
+}
+
+/* Like send(): fewer bytes than there are if the socket is full. What is left must come first the next time. */
+static ssize_t send_secured(SSL *tls, const uint8_t *bytes, size_t length) {
+    size_t sent = 0;
+    while (sent < length) {
+        ERR_clear_error();
+        int taken = SSL_write(tls, bytes + sent, (int)(length - sent)); /* one record of 16 KiB at most */
+        if (taken > 0) {
+            sent += (size_t)taken;
+        } else {
+            errno = SSL_get_error(tls, taken) == SSL_ERROR_WANT_WRITE ? EAGAIN : ECONNRESET;
+            return errno == EAGAIN && sent ? (ssize_t)sent : -1;
+        }
+    }
+    return (ssize_t)sent;
+}
+
+/* Like recv(): all there is. Only if `size` bytes came may there be more that no epoll tells of. */
+static ssize_t receive_secured(SSL *tls, uint8_t *bytes, size_t size) {
+    size_t got = 0;
+    while (got < size) {
+        ERR_clear_error();
+        int some = SSL_read(tls, bytes + got, (int)(size - got));
+        if (some > 0) {
+            got += (size_t)some;
+        } else {
+            if (got) break; /* if the connection is over, the next call says so */
+            errno = EAGAIN;
+            return SSL_get_error(tls, some) == SSL_ERROR_WANT_READ ? -1 : 0;
+        }
+    }
+    return (ssize_t)got;
+}
+
+#else
+static bool has_secured(struct connection *connection) {
+    (void)connection;
+    fail("compiled without TLS");
+    return false;
+}
+#endif
+
+static ssize_t send_bytes(struct connection *connection, const uint8_t *bytes, size_t length) {
+#ifndef NO_TLS
+    if (is_secure) return send_secured(connection->tls, bytes, length);
+#endif
+    return send(connection->fd, bytes, length, MSG_NOSIGNAL);
+}
+
+static ssize_t receive_bytes(struct connection *connection, uint8_t *bytes, size_t size) {
+#ifndef NO_TLS
+    if (is_secure) return receive_secured(connection->tls, bytes, size);
+#endif
+    return recv(connection->fd, bytes, size, 0);
+}
+
+/* ---- WebSocket (RFC 6455) ----------------------------------------------------------------------- */
+
+#define LONGEST_HEAD 14 /* of a client's frame */
+#define UPGRADE "GET /mqtt HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" \
+                "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: mqtt\r\n" \
+                "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n" /* key and answer: section 1.3 */
+#define ACCEPTED "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+
+/* A masking key: a new one for each frame, though here nobody has to be kept from guessing it. */
+static uint32_t new_key(void) {
+    static uint32_t state = 2463534242u; /* Marsaglia's xorshift */
+    state ^= state << 13;
+    state ^= state >> 17;
+    return state ^= state << 5;
+}
+
+/* Write one binary message: head, key, masked payload. The length of all that. */
+static size_t write_message(uint8_t *to, const uint8_t *payload, size_t length) {
+    uint8_t *at = to;
+    uint32_t key = new_key();
+    uint64_t keys = (uint64_t)key << 32 | key;
+    size_t i = 0;
+    *at++ = 0x82;
+    if (length < 126) {
+        *at++ = (uint8_t)(0x80 | length);
+    } else {
+        int size = length < 65536 ? 2 : 8;
+        *at++ = size == 2 ? 0xfe : 0xff;
+        while (size--) *at++ = (uint8_t)((uint64_t)length >> (8 * size));
+    }
+    memcpy(at, &key, 4);
+    at += 4;
+    for (; i + 8 <= length; i += 8) {
+        uint64_t eight;
+        memcpy(&eight, payload + i, 8);
+        eight ^= keys;
+        memcpy(at + i, &eight, 8);
+    }
+    for (; i < length; i++) at[i] = payload[i] ^ ((const uint8_t *)&key)[i & 3];
+    return (size_t)(at - to) + length;
+}
+
+/* Write packets of `packet` bytes each as one message, or each as one. The length of all that. */
+static size_t write_messages(uint8_t *to, const uint8_t *packets, size_t packet, size_t length) {
+    if (!per_packet) return write_message(to, packets, length);
+    uint8_t *at = to;
+    for (size_t done = 0; done < length; done += packet) at += write_message(at, packets + done, packet);
+    return (size_t)(at - to);
+}
+
+/* Room for `count` packets of `packet` bytes, as messages. */
+static size_t room_for_messages(size_t packet, size_t count) {
+    return packet * count + LONGEST_HEAD * (per_packet ? count : 1);
+}
+
+static bool head_is_whole(const struct connection *connection) {
+    const uint8_t *head = connection->head;
+    if (connection->head_length < 2) return false;
+    return connection->head_length == 2 + ((head[1] & 0x7f) == 127 ? 8 : (head[1] & 0x7f) == 126 ? 2 : 0);
+}
+
+static void read_head(struct connection *connection) {
+    const uint8_t *head = connection->head;
+    uint8_t opcode = head[0] & 0x0f;
+    uint64_t length = 0;
+    if (head[1] & 0x80) fail("the broker masks its WebSocket frames");
+    if (opcode == 8) fail("the broker closed a WebSocket");
+    if (opcode != 0 && opcode != 2 && opcode < 8) fail("a WebSocket frame that begins %02x", head[0]);
+    for (int i = 2; i < connection->head_length; i++) length = length << 8 | head[i];
+    connection->message_left = connection->head_length > 2 ? length : head[1];
+    connection->is_control = opcode > 8; /* a Ping now and then; no broker waits for the Pong */
+    connection->head_length = 0;
+}
+
+/* Take the heads of frames out of what came, in place. What is left of it is MQTT: so many bytes. */
+static size_t unframe(struct connection *connection, uint8_t *bytes, size_t length) {
+    uint8_t *to = bytes;
+    for (const uint8_t *at = bytes, *end = bytes + length; at < end;) {
+        if (!connection->message_left) {
+            connection->head[connection->head_length++] = *at++;
+            if (head_is_whole(connection)) read_head(connection);
+            continue;
+        }
+        size_t part = (size_t)(end - at);
+        if (part > connection->message_left) part = (size_t)connection->message_left;
+        if (!connection->is_control) {
+            memmove(to, at, part);
+            to += part;
+        }
+        at += part;
+        connection->message_left -= part;
+    }
+    return (size_t)(to - bytes);
+}
+
+/* ---- opening ------------------------------------------------------------------------------------- */
+
 static void start_connection(struct connection *connection, uint64_t source) {
     struct sockaddr_in broker = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
     int yes = 1;
@@ -273,18 +493,36 @@ static void start_connection(struct connection *connection, uint64_t source) {
 }
 
 static void send_small(struct connection *connection, const uint8_t *bytes, size_t length) {
-    if (send(connection->fd, bytes, length, MSG_NOSIGNAL) != (ssize_t)length)
-        fail("the broker did not take a packet of %zu bytes", length);
+    uint8_t message[256 + LONGEST_HEAD];
+    size_t packet = length;
+    if (is_framed) {
+        length = write_message(message, bytes, packet);
+        bytes = message;
+    }
+    if (send_bytes(connection, bytes, length) != (ssize_t)length)
+        fail("the broker did not take a packet of %zu bytes", packet);
+}
+
+static uint8_t *write_text(uint8_t *to, const char *text, size_t length) {
+    *to++ = 0;
+    *to++ = (uint8_t)length;
+    memcpy(to, text, length);
+    return to + length;
 }
 
 static void send_connect(struct connection *connection, uint64_t number) {
     char name[24];
     size_t length = (size_t)snprintf(name, sizeof name, "load%d-%llu", getpid() % 100000, (unsigned long long)number);
     if (*id && connection == connections) length = (size_t)snprintf(name, sizeof name, "%s", id);
-    uint8_t packet[64] = {0x10, (uint8_t)(12 + length), 0, 4, 'M', 'Q', 'T', 'T', 4, connection->keeps ? 0 : 0x02,
-                          0, 0, 0, (uint8_t)length};
-    memcpy(packet + 14, name, length); /* level 4, keep alive 0: nothing needs a PINGREQ */
-    send_small(connection, packet, 14 + length);
+    uint8_t flags = (uint8_t)((connection->keeps ? 0 : 0x02) | (*user ? 0xc0 : 0));
+    uint8_t packet[128] = {0x10, 0, 0, 4, 'M', 'Q', 'T', 'T', 4, flags, 0, 0}; /* keep alive 0: no PINGREQ is due */
+    uint8_t *end = write_text(packet + 12, name, length);
+    if (*user) {
+        end = write_text(end, user, strlen(user));
+        end = write_text(end, password, strlen(password));
+    }
+    packet[1] = (uint8_t)(end - packet - 2);
+    send_small(connection, packet, (size_t)(end - packet));
 }
 
 static uint8_t subscription_qos(const struct connection *connection) {
@@ -300,19 +538,36 @@ static void send_subscribe(struct connection *connection) {
     send_small(connection, packet, 7 + length);
 }
 
-/* Read exactly `length` bytes into `held`, over as many calls as it takes. */
+/* Read exactly `length` bytes of MQTT into `held`, over as many calls as it takes. What follows stays where it is. */
 static bool read_small(struct connection *connection, size_t length) {
-    ssize_t got = recv(connection->fd, connection->held + connection->held_length,
-                       length - connection->held_length, 0);
-    if (got < 0 && (errno == EAGAIN || errno == EINTR)) return false;
-    if (got <= 0) fail("the broker closed a connection during its login");
-    connection->held_length += (size_t)got;
-    if (connection->held_length < length) return false;
+    while (connection->held_length < length) { /* what TLS has read already, no epoll tells of */
+        uint8_t *at = connection->held + connection->held_length;
+        ssize_t got = receive_bytes(connection, at, length - connection->held_length);
+        if (got < 0 && (errno == EAGAIN || errno == EINTR)) return false;
+        if (got <= 0) fail("the broker closed a connection during its login");
+        connection->held_length += is_framed ? unframe(connection, at, (size_t)got) : (size_t)got;
+    }
     connection->held_length = 0;
     return true;
 }
 
-/* One step from socket to READY: TCP handshake, CONNECT and CONNACK, SUBSCRIBE and SUBACK. */
+/* Read the answer to UPGRADE. A broker has nothing to say behind it before it got a CONNECT. */
+static bool has_upgraded(struct connection *connection) {
+    char *answer = (char *)connection->held;
+    ssize_t got = receive_bytes(connection, connection->held + connection->held_length,
+                                HELD_SIZE - 1 - connection->held_length);
+    if (got < 0 && (errno == EAGAIN || errno == EINTR)) return false;
+    if (got <= 0) fail("no answer of HTTP within %d bytes", HELD_SIZE);
+    connection->held_length += (size_t)got;
+    answer[connection->held_length] = 0;
+    if (!strstr(answer, "\r\n\r\n")) return false;
+    if (strncmp(answer, "HTTP/1.1 101 ", 13) || !strstr(answer, ACCEPTED))
+        fail("no WebSocket but %.*s", (int)strcspn(answer, "\r\n\""), answer);
+    connection->held_length = 0;
+    return true;
+}
+
+/* One step from socket to READY: handshakes of TCP, TLS, WebSocket; CONNECT and CONNACK; SUBSCRIBE and SUBACK. */
 static void continue_opening(struct connection *connection, uint64_t number) {
     const uint8_t *held = connection->held;
     if (connection->state == CONNECTING) {
@@ -320,9 +575,19 @@ static void continue_opening(struct connection *connection, uint64_t number) {
         socklen_t size = sizeof error;
         getsockopt(connection->fd, SOL_SOCKET, SO_ERROR, &error, &size);
         if (error) fail("connect: %s", strerror(error));
+        connection->state = SECURING;
+        listen_for(connection, EPOLLIN, EPOLL_CTL_MOD);
+    }
+    if (connection->state == SECURING) {
+        if (is_secure && !has_secured(connection)) return;
+        connection->state = UPGRADING;
+        if (is_framed && send_bytes(connection, (const uint8_t *)UPGRADE, strlen(UPGRADE)) != strlen(UPGRADE))
+            fail("the broker did not take a request");
+    }
+    if (connection->state == UPGRADING) {
+        if (is_framed && !has_upgraded(connection)) return;
         send_connect(connection, number);
         connection->state = AWAITS_CONNACK;
-        listen_for(connection, EPOLLIN, EPOLL_CTL_MOD);
     } else if (connection->state == AWAITS_CONNACK) {
         if (!read_small(connection, 4)) return;
         if (held[0] != 0x20 || held[1] != 2 || held[3] != 0)
@@ -406,7 +671,7 @@ static void prepare_ring(struct flow *flow) {
 
 /* Give the socket what it takes; the rest stays in `rest` until the socket is writable. */
 static void transmit(struct connection *connection, const uint8_t *bytes, size_t length) {
-    ssize_t taken = send(connection->fd, bytes, length, MSG_NOSIGNAL);
+    ssize_t taken = send_bytes(connection, bytes, length);
     if (taken < 0 && errno != EAGAIN && errno != EINTR) fail("the broker closed a connection: %s", strerror(errno));
     if (taken < 0) taken = 0;
     bool was_waiting = connection->rest_length > 0;
@@ -448,7 +713,13 @@ static void pump(struct flow *flow) {
             memset(publisher->in_flight + position, 1, count);
         }
         publisher->sent += count;
-        transmit(publisher, flow->ring + position * flow->frame, count * flow->frame);
+        const uint8_t *packets = flow->ring + position * flow->frame;
+        size_t length = count * flow->frame;
+        if (is_framed) {
+            length = write_messages(publisher->messages, packets, flow->frame, length);
+            packets = publisher->messages;
+        }
+        transmit(publisher, packets, length);
     }
 }
 
@@ -456,6 +727,7 @@ static void pump(struct flow *flow) {
 
 static uint8_t read_buffer[HELD_SIZE + READ_SIZE];
 static uint8_t ack_buffer[(HELD_SIZE + READ_SIZE) / 2]; /* no frame is shorter than eight bytes */
+static uint8_t ack_messages[LONGEST_HEAD + 3 * sizeof ack_buffer]; /* four bytes become ten, as messages */
 
 static void on_puback(struct connection *publisher, unsigned packet_id) {
     if (!publisher->in_flight || packet_id < 1 || packet_id > publisher->flow->frames ||
@@ -479,11 +751,16 @@ static void keep(struct connection *subscriber, const uint8_t *more, size_t leng
 
 /* Send the PUBACKs in ack_buffer, behind those that the socket has not taken yet. */
 static void acknowledge(struct connection *subscriber, size_t length) {
+    const uint8_t *acks = ack_buffer;
+    if (is_framed) {
+        length = write_messages(ack_messages, ack_buffer, 4, length);
+        acks = ack_messages;
+    }
     if (subscriber->rest_length) {
-        keep(subscriber, ack_buffer, length);
+        keep(subscriber, acks, length);
     } else {
-        transmit(subscriber, ack_buffer, length);
-        if (subscriber->rest_length) keep(subscriber, ack_buffer, 0);
+        transmit(subscriber, acks, length);
+        if (subscriber->rest_length) keep(subscriber, acks, 0);
     }
 }
 
@@ -517,13 +794,18 @@ static void scan(struct connection *connection, const uint8_t *at, const uint8_t
 }
 
 static void receive(struct connection *connection) {
-    uint8_t *start = read_buffer + HELD_SIZE - connection->held_length;
-    ssize_t got = recv(connection->fd, read_buffer + HELD_SIZE, READ_SIZE, 0);
-    if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
-    if (got <= 0) fail("the broker closed a connection");
-    memcpy(start, connection->held, connection->held_length);
-    scan(connection, start, read_buffer + HELD_SIZE + got);
-    connection->flow->dirty = true;
+    uint8_t *bytes = read_buffer + HELD_SIZE;
+    ssize_t got;
+    do {
+        got = receive_bytes(connection, bytes, READ_SIZE);
+        if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
+        if (got <= 0) fail("the broker closed a connection");
+        size_t length = is_framed ? unframe(connection, bytes, (size_t)got) : (size_t)got;
+        uint8_t *start = bytes - connection->held_length;
+        memcpy(start, connection->held, connection->held_length);
+        scan(connection, start, bytes + length);
+        connection->flow->dirty = true;
+    } while (is_secure && got == READ_SIZE); /* what is left is in TLS already: no epoll tells of it */
 }
 
 /* ---- flood: the run ----------------------------------------------------------------------------- */
@@ -555,6 +837,10 @@ static void lay_out_flows(void) {
         for (int k = 0; k < flow->publisher_count; k++) {
             flow->publishers[k].flow = flow;
             if (qos) flow->publishers[k].in_flight = calloc(flow->frames, 1);
+            if (is_framed) {
+                flow->publishers[k].messages = malloc(room_for_messages(flow->frame, (size_t)window_size));
+                if (!flow->publishers[k].messages) fail("no memory");
+            }
         }
     }
     for (int i = 0; i < (int)frozen; i++) { /* they are no part of a flow's subscribers: nobody waits for them */

@@ -19,16 +19,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
+from telex import topics
 from telex.codes import MAX_PACKET_BYTES, MAX_PACKET_ID, MQTT_5
 from telex.engine import records, seams
 from telex.engine.connection import Connection
 from telex.engine.engine import Engine
 from telex.engine.message import Message
 from telex.engine.options import Options
-from telex.engine.permissions import EVERYTHING, Permissions
+from telex.engine.permissions import ALLOWED, EVERYTHING, Grant, Permissions
 from telex.engine.records import Queued, Record
 from telex.engine.restore import Restoration
-from telex.engine.seams import Gate, GatheringJournal, Journal, Observer
+from telex.engine.seams import Control, Gate, GatheringJournal, Journal, Observer
 from telex.engine.visit import Visit
 from telex.wire.decode import Decoder
 from telex.wire.encode import encode
@@ -107,15 +108,27 @@ class World:
         options: the limits of the broker.
         gate: who may come in; everybody, by default. See ``LateGate``, ``ClosedGate``.
         journal: where records go; nowhere, by default. See ``Ledger``.
+        control: who gets what is published to ``$CONTROL/...``; nobody, by default.
+
+    Who comes while ``listener`` is set has those limits; otherwise the broker's.
 
     A turn of the loop is as short as can be: one read of one client, one tick.
     """
 
-    def __init__(self, options: Options | None = None, *, gate: Gate | None = None, journal: Journal | None = None):
+    def __init__(
+        self,
+        options: Options | None = None,
+        *,
+        gate: Gate | None = None,
+        journal: Journal | None = None,
+        control: Control | None = None,
+    ):
         self.now = 1_000.0  # seconds
         self.options = options or Options()
         self.gate = gate or Gate()
         self.journal = journal or Journal()
+        self.control = control
+        self.listener: Options | None = None
         self.diary = Diary()
         self._nameless = 0
         self.everybody: list[Client] = []  # who ever came to this broker
@@ -124,7 +137,12 @@ class World:
     def _begin(self) -> None:
         """With an engine that knows nothing yet."""
         self.engine = Engine(
-            self.options, self._new_client_id, journal=self.journal, gate=self.gate, observer=self.diary
+            self.options,
+            self._new_client_id,
+            journal=self.journal,
+            gate=self.gate,
+            observer=self.diary,
+            control=self.control,
         )
 
     def client(self, name: str, **manners: Any) -> "Client":
@@ -282,9 +300,15 @@ class Client:
         self._opens()
 
     def _opens(self) -> None:
-        self.connection = Connection(self.world.engine, self, Visit(f"{self.name}.test"), self.world.now)
+        world = self.world
+        self.connection = Connection(world.engine, self, Visit(f"{self.name}.test"), world.now, world.listener)
 
     # What it got
+
+    @property
+    def visit(self) -> Visit:
+        """How people see its connection."""
+        return self.connection.visit
 
     @property
     def messages(self) -> list[Publish]:
@@ -575,6 +599,49 @@ class OneRule(Gate):
         client.admit(self.permissions, now)
 
 
+class ByName(Gate):
+    """Lets everybody in, with the permissions that stand beside the client id; others may do everything."""
+
+    def __init__(self, **permissions: Permissions) -> None:
+        super().__init__()
+        self.permissions = permissions
+
+    def login(self, client: seams.Client, packet: Connect, visit: Visit, now: float) -> None:
+        client.admit(self.permissions.get(packet.client_id, EVERYTHING), now)
+
+
+Grants = dict[str, Grant]
+"""What is granted, by filter; the first that fits decides, and what fits none is allowed."""
+
+
+class Granted(Permissions):
+    """What some filters say, for each of the three questions; for a filter that is asked about as if it were a name."""
+
+    def __init__(
+        self, *, publish: Grants | None = None, subscribe: Grants | None = None, receive: Grants | None = None
+    ) -> None:
+        super().__init__()
+        self.limits_receiving = receive is not None
+        self._grants = {"publish": publish or {}, "subscribe": subscribe or {}, "receive": receive or {}}
+        self.asked: list[str] = []
+
+    def _granted(self, question: str, topic: str) -> Grant:
+        self.asked.append(f"{question} {topic}")
+        for topic_filter, grant in self._grants[question].items():
+            if topics.matches(topic_filter, topic):
+                return grant
+        return ALLOWED
+
+    def grant_publish(self, topic: str) -> Grant:
+        return self._granted("publish", topic)
+
+    def grant_subscribe(self, topic_filter: str) -> Grant:
+        return self._granted("subscribe", topic_filter)
+
+    def grant_receive(self, topic: str) -> Grant:
+        return self._granted("receive", topic)
+
+
 class Diary(Observer):
     """Writes down what an observer is told: one line each, reasons left out."""
 
@@ -582,6 +649,7 @@ class Diary(Observer):
         super().__init__()
         self.lines: list[str] = []
         self.reasons: list[str] = []  # of what ended, was refused or dropped
+        self.denials: list[tuple[Visit, str, str, str]] = []  # who, what, of which topic, and the rule
 
     def connected(self, visit: Visit, packet: Connect) -> None:
         self.lines.append(f"{visit.client_id} connected from {visit.address}")
@@ -595,8 +663,8 @@ class Diary(Observer):
         self.reasons.append(reason)
 
     def denied(self, visit: Visit, action: str, topic: str, rule: str) -> None:
+        self.denials.append((visit, action, topic, rule))
         self.lines.append(f"{visit.client_id} may not {action} {topic}")
-        self.reasons.append(rule)
 
     def subscribed(self, client_id: str, topic_filter: str, qos: int) -> None:
         self.lines.append(f"{client_id} subscribed {topic_filter} qos {qos}")

@@ -10,7 +10,7 @@ from typing import Final, NoReturn
 from telex import topics
 from telex.cli.config import effective_config
 from telex.cli.main import Parser, fail
-from telex.engine.permissions import EVERYTHING, Grant, Permissions
+from telex.engine.permissions import EVERYTHING, Grant, Permissions, publishing
 from telex.server.access.acl_file import read_acl_file
 from telex.server.access.rules import Rules
 from telex.server.config import Access, Config, ConfigError, Listener
@@ -107,7 +107,7 @@ def _test(options: argparse.Namespace, config: Config) -> int:
         topics.check_name(options.topic)
     permissions = _permissions(options, _access(config, options.listener))
     if options.action == "publish":
-        grant = permissions.publishing(options.topic)
+        grant = publishing(permissions, options.topic)
     elif options.action == "receive":
         grant = permissions.grant_receive(options.topic)
     elif options.user or config.protection.strangers_may_use_hash or not _is_about_all(topic_filter):

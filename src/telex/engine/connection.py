@@ -24,7 +24,7 @@ from telex.engine.login import Login
 from telex.engine.message import Message
 from telex.engine.options import Options
 from telex.engine.outbox import Outbox
-from telex.engine.permissions import DENIED, Grant, Permissions
+from telex.engine.permissions import DENIED, Grant, Permissions, publishing
 from telex.engine.seams import Client
 from telex.engine.session import Session, Subscription
 from telex.engine.visit import Visit
@@ -316,11 +316,17 @@ class Connection(Client):
             self._wants_reasons = said.request_problem_information != 0  # [MQTT-3.1.2-29]
         options = self.options
         will = packet.will
+        said_of_will = ""
+        if will is not None:
+            will.topic = self._mount_point + will.topic
+            said_of_will = self._too_long(will.topic) if will.retain else _longer_than_a_string(will.topic)
         if not packet.client_id and not self._may_be_nameless(packet):  # v3 [MQTT-3.1.3-8] [MQTT-3.1.3-9]
             # [MQTT-3.1.3-8]
             self.disconnect(ReasonCode.CLIENT_IDENTIFIER_NOT_VALID, "the CONNECT has no client id", now)
         elif will is not None and will.qos > options.maximum_qos:  # [MQTT-3.2.2-12]
             self.disconnect(ReasonCode.QOS_NOT_SUPPORTED, f"the will has QoS {will.qos}", now)
+        elif said_of_will:
+            self.disconnect(ReasonCode.TOPIC_NAME_INVALID, f"the topic of its will: {said_of_will}", now)
         elif will is not None and len(will.payload) > options.maximum_payload_size:
             text = f"the will has {len(will.payload):,} bytes, we take {options.maximum_payload_size:,}"
             self.disconnect(ReasonCode.PACKET_TOO_LARGE, text, now)
@@ -354,10 +360,8 @@ class Connection(Client):
         packet = self.connect
         assert packet is not None  # Login waited for this answer
         will = packet.will
-        if will is not None:
-            will.topic = self._mount_point + will.topic
-        if will is not None and not _is_granted(permissions.publishing(will.topic), will.qos, will.retain):
-            self._denied("publish", will.topic, permissions.publishing(will.topic))
+        if will is not None and not _is_granted(publishing(permissions, will.topic), will.qos, will.retain):
+            self._denied("publish", will.topic, publishing(permissions, will.topic))
             text = f"no permission to publish its will to {topics.shown(will.topic)}"
             self.disconnect(_NOT_AUTHORIZED, text, now)
             return
@@ -607,13 +611,20 @@ class Connection(Client):
             self._check_capabilities(qos, packet.retain)
         if self._mount_point:
             topic = self._mount_point + topic
+            text = _longer_than_a_string(topic)
+            if text:
+                raise ProtocolError(ReasonCode.TOPIC_NAME_INVALID, text)
+        if packet.retain:
+            text = self._too_long(topic)
+            if text:
+                raise ProtocolError(ReasonCode.TOPIC_NAME_INVALID, text)
         message = message_of(topic, packet.payload, qos, packet.retain, properties, now)
         if packet.frame and not self._mount_point:
             message.came_as(packet.frame, self.version)
         if qos > 0:
             self._on_acknowledged_publish(session, packet.packet_id, message, now)
         else:
-            grant = session.permissions.publishing(topic)
+            grant = publishing(session.permissions, topic)
             if not _is_granted(grant, 0, packet.retain):
                 self._denied_v3("publish", topic, grant, now)
             elif len(packet.payload) <= self.options.maximum_payload_size:
@@ -658,7 +669,7 @@ class Connection(Client):
 
     def _refusal_to_publish(self, session: Session, message: Message) -> tuple[int, str]:
         """Why a PUBLISH of QoS 1 or 2 is refused, as a reason code and in words; 0 if it is not."""
-        grant = session.permissions.publishing(message.topic)
+        grant = publishing(session.permissions, message.topic)
         if not _is_granted(grant, message.qos, message.retain):
             self._denied("publish", message.topic, grant)
             return _NOT_AUTHORIZED, f"no permission to publish to {topics.shown(message.topic)}"
@@ -790,6 +801,14 @@ class Connection(Client):
         _, below = topics.split_shared(topic_filter)
         return topic_filter.removesuffix(below) + mount_point + below
 
+    def _too_long(self, topic: str) -> str:
+        """Why a filter, or a topic to be retained, takes more memory than we give; empty: it does not."""
+        most = self.options.max_topic_levels
+        count = topic.count("/") + 1
+        if count > most:
+            return f"{topics.shown(topic)} has {count:,} levels, we take {most:,}"
+        return _longer_than_a_string(topic) if self._mount_point else ""
+
     def _malformed(self, request: SubscriptionRequest) -> tuple[int, str]:
         """Why nobody could subscribe like that, as a reason code and in words; 0 if it is well."""
         try:
@@ -798,6 +817,11 @@ class Connection(Client):
             if self.version != MQTT_5:  # v3 [MQTT-4.8.0-1]
                 raise ProtocolError(ReasonCode.PROTOCOL_ERROR, str(error)) from None
             return ReasonCode.TOPIC_FILTER_INVALID, str(error)
+        text = self._too_long(self._mounted(request.topic_filter))
+        if text:
+            if self.version != MQTT_5:
+                raise ProtocolError(ReasonCode.TOPIC_FILTER_INVALID, text)
+            return ReasonCode.TOPIC_FILTER_INVALID, text
         if request.no_local and topics.is_shared(request.topic_filter):  # [MQTT-3.8.3-4]
             raise ProtocolError(ReasonCode.PROTOCOL_ERROR, "No Local on a Shared Subscription [MQTT-3.8.3-4]")
         return _SUCCESS, ""
@@ -863,6 +887,13 @@ class Connection(Client):
         is_normal = packet.reason_code == _SUCCESS
         text = "the client disconnected" if is_normal else f"the client left: {reason_text(packet.reason_code)}"
         self._end(text, with_will=not is_normal, now=now)  # [MQTT-3.14.4-3]
+
+
+def _longer_than_a_string(topic: str) -> str:
+    """Why a topic cannot be sent to anybody, behind its mount point; empty: it can."""
+    if 4 * len(topic) <= MAX_STRING_BYTES or len(topic.encode()) <= MAX_STRING_BYTES:
+        return ""
+    return f"{topics.shown(topic)} is longer than {MAX_STRING_BYTES:,} bytes"
 
 
 def _is_granted(grant: Grant, qos: int, retain: bool) -> bool:

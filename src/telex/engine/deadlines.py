@@ -5,6 +5,7 @@ moving and dropping a deadline costs one look-up, for any number of clients.
 """
 
 import math
+from collections import deque
 
 from mypy_extensions import mypyc_attr
 
@@ -26,7 +27,8 @@ class Deadlines:
     def __init__(self) -> None:
         # Who is due in a second, in the order in which they were set, so that the same story always goes the same way.
         self._due: dict[int, dict[Timed, None]] = {}
-        self._done = 0  # all seconds up to this one have been looked at
+        self._done = 0  # all seconds up to this one have come
+        self._late: deque[tuple[Timed, int]] = deque()  # who was due in one of them, and has not been looked at yet
 
     def set(self, who: Timed, when: float) -> None:
         """Look at ``who`` in the first whole second that is not before ``when``."""
@@ -50,8 +52,11 @@ class Deadlines:
                 del self._due[who.due]
         who.due = 0
 
-    def tick(self, now: float) -> None:
-        """Look at all whose second has come."""
+    def tick(self, now: float, most: int = -1) -> bool:
+        """Look at all whose second has come; with ``most``, at so many of them. Whether that was all.
+
+        Thousands may be due in the same second: if they came together, for example.
+        """
         second = int(now)
         if second - self._done > len(self._due):  # the first time, or after a long sleep
             come = sorted(each for each in self._due if each <= second)
@@ -59,10 +64,16 @@ class Deadlines:
             come = list(range(self._done + 1, second + 1))
         self._done = max(self._done, second)
         for each in come:
-            for who in self._due.pop(each, {}):
-                if who.due == each:  # another one due now may have dropped or moved it
-                    who.due = 0
-                    who.on_due(now)
+            self._late.extend([(who, each) for who in self._due.pop(each, {})])
+        while self._late:
+            if most == 0:
+                return False
+            most -= 1
+            who, due = self._late.popleft()
+            if who.due == due:  # another one due now may have dropped or moved it
+                who.due = 0
+                who.on_due(now)
+        return True
 
     def __len__(self) -> int:
-        return sum(len(who) for who in self._due.values())
+        return sum(len(who) for who in self._due.values()) + len(self._late)

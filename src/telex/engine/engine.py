@@ -14,7 +14,7 @@ from telex.engine.deadlines import Deadlines
 from telex.engine.message import Message
 from telex.engine.options import Options
 from telex.engine.outbox import Outbox
-from telex.engine.permissions import Permissions, is_reserved
+from telex.engine.permissions import Permissions, is_reserved, publishing, receiving
 from telex.engine.queue import Outgoing
 from telex.engine.retained import Retained
 from telex.engine.seams import Client, Control, Gate, Journal, Observer
@@ -121,9 +121,9 @@ class Engine:
         for client in unanswered:
             client.disconnect(ReasonCode.SERVER_BUSY, "what it sent could not be stored; it shall send again", now)
 
-    def tick(self, now: float) -> None:
-        """Do what falls due by now: time-outs, expiries, delayed wills."""
-        self.deadlines.tick(now)
+    def tick(self, now: float, most: int = -1) -> bool:
+        """Do what falls due by now: time-outs, expiries, delayed wills, ``most`` of it. Whether that was all."""
+        return self.deadlines.tick(now, most)
 
     # Sessions
 
@@ -312,7 +312,7 @@ class Engine:
         session.will_at = 0.0
         if will is None:  # v3 [MQTT-3.1.2-12]
             return
-        grant = session.permissions.publishing(will.topic)
+        grant = publishing(session.permissions, will.topic)
         if grant.max_qos >= will.qos and (grant.may_retain or not will.retain):  # they may have changed since CONNECT
             # Retained or not as it asks [MQTT-3.1.2-14] [MQTT-3.1.2-15].
             # Its properties are copied: the record of the will may not be written yet.
@@ -470,7 +470,7 @@ class Engine:
         messages = [
             each
             for each in self.retained.matching(subscription.topic_filter, now)
-            if permissions.receiving(each.topic).may_retain
+            if receiving(permissions, each.topic).may_retain
         ]
         for message in messages:
             limited = subscription.limited(message.topic)

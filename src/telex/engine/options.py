@@ -38,6 +38,7 @@ class Options:
         connect_timeout: int = 10,
         max_sessions: int = 100_000,
         max_subscriptions: int = 10_000,
+        max_topic_levels: int = 200,
         max_inflight_messages: int = 1_000,
         max_queued_messages: int = 1_000,
         max_queued_bytes: int = 64 * 1024 * 1024,
@@ -68,6 +69,7 @@ class Options:
         _check("connect_timeout", connect_timeout, 1, 3_600)
         _check("max_sessions", max_sessions, 1, _ANY)
         _check("max_subscriptions", max_subscriptions, 1, _ANY)
+        _check("max_topic_levels", max_topic_levels, 1, 65_536)
         _check("max_inflight_messages", max_inflight_messages, 1, codes.MAX_PACKET_ID)
         _check("max_queued_messages", max_queued_messages, 1, _ANY)
         _check("max_queued_bytes", max_queued_bytes, 1, _ANY)
@@ -93,6 +95,7 @@ class Options:
         self.connect_timeout = connect_timeout  # from the connection to the CONNECT
         self.max_sessions = max_sessions  # of clients that are connected or come back; others are refused
         self.max_subscriptions = max_subscriptions  # of one session; others are refused
+        self.max_topic_levels = max_topic_levels  # of filters, and of topics whose message is retained
         self.max_inflight_messages = max_inflight_messages  # to a client, if it does not ask for less
         self.max_queued_messages = max_queued_messages  # that wait for one session; then some are dropped
         self.max_queued_bytes = max_queued_bytes  # of their payloads, the same

@@ -6,6 +6,9 @@ from mypy_extensions import mypyc_attr
 
 _MOST_REMEMBERED: Final = 1_000  # topics, for each kind of question and each client
 
+LONGEST_REMEMBERED: Final = 200
+"""Characters of a topic that anything is remembered for: of longer ones, a few thousand would fill the memory."""
+
 
 class Grant:
     """What a client may do with one topic, or with one filter.
@@ -74,29 +77,39 @@ class Permissions:
         """What the client gets of the messages of this topic; asked if ``limits_receiving``."""
         return ALLOWED if self.may_receive(topic) else DENIED
 
-    # What the engine asks
 
-    def publishing(self, topic: str) -> Grant:
-        """What the client may publish to this topic."""
-        grant = self._publishing.get(topic)
-        if grant is None:
-            if len(self._publishing) >= _MOST_REMEMBERED:
-                self._publishing.clear()
-            grant = _NOT_OURS if is_reserved(topic) else self.grant_publish(topic)
-            self._publishing[topic] = grant
-        return grant
+# What the engine asks. Functions: compiled, a method of what may have interpreted subclasses is looked up by its name.
 
-    def receiving(self, topic: str) -> Grant:
-        """What the client gets of the messages of this topic."""
-        if not self.limits_receiving:
-            return ALLOWED
-        grant = self._receiving.get(topic)
-        if grant is None:
-            if len(self._receiving) >= _MOST_REMEMBERED:
-                self._receiving.clear()
-            grant = self.grant_receive(topic)
-            self._receiving[topic] = grant
-        return grant
+
+def publishing(permissions: Permissions, topic: str) -> Grant:
+    """What a client may publish to a topic: asked with each message."""
+    grant = permissions._publishing.get(topic)
+    return _ask_about_publishing(permissions, topic) if grant is None else grant
+
+
+def _ask_about_publishing(permissions: Permissions, topic: str) -> Grant:
+    grant = _NOT_OURS if is_reserved(topic) else permissions.grant_publish(topic)
+    _remember(permissions._publishing, topic, grant)
+    return grant
+
+
+def receiving(permissions: Permissions, topic: str) -> Grant:
+    """What a client gets of the messages of a topic."""
+    if not permissions.limits_receiving:
+        return ALLOWED
+    grant = permissions._receiving.get(topic)
+    if grant is None:
+        grant = permissions.grant_receive(topic)
+        _remember(permissions._receiving, topic, grant)
+    return grant
+
+
+def _remember(known: dict[str, Grant], topic: str, grant: Grant) -> None:
+    if len(topic) > LONGEST_REMEMBERED:
+        return
+    if len(known) >= _MOST_REMEMBERED:
+        known.clear()
+    known[topic] = grant
 
 
 EVERYTHING: Final = Permissions()

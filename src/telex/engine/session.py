@@ -13,7 +13,7 @@ from telex.engine import records
 from telex.engine.deadlines import Timed
 from telex.engine.message import PUBLISH_FIRST, Message
 from telex.engine.outbox import Outbox
-from telex.engine.permissions import EVERYTHING, Permissions
+from telex.engine.permissions import EVERYTHING, Permissions, receiving
 from telex.engine.queue import Outgoing, Queue
 from telex.engine.seams import Client
 from telex.engine.surroundings import Surroundings
@@ -63,7 +63,7 @@ class Subscription:
         permissions = self.session.permissions
         if not permissions.limits_receiving:
             return self
-        grant = permissions.receiving(topic)
+        grant = receiving(permissions, topic)
         if grant.max_qos >= self.qos:
             return self
         return None if grant.max_qos < 0 else self.at(grant.max_qos)
@@ -268,10 +268,14 @@ class Session(Timed):
             if outgoing.packet_id > 0:  # in flight since an earlier connection, never to expire [MQTT-4.3.3-7]
                 if not outgoing.is_released and not sender.can_send_again:
                     break
-                self._send_again(queue.take(), now)
+                queue.take()
+                if outgoing.is_released or self._may_receive(outgoing):
+                    self._send_again(outgoing, now)
+                else:
+                    self._give_up(outgoing, _NOT_ALLOWED)
             elif outgoing.message.is_expired(now):  # [MQTT-3.3.2-5]
                 queue.done(queue.take())
-            elif self.permissions.receiving(outgoing.message.topic).max_qos < 0:  # it may not any more (R6)
+            elif not self._may_receive(outgoing):
                 queue.done(queue.take())
                 self._dropped(outgoing.message, _NOT_ALLOWED)
             elif sender.can_send:
@@ -299,8 +303,20 @@ class Session(Timed):
             self.sender.send_again(outgoing)  # [MQTT-3.3.1-1]
             outbox.publish_numbered(outgoing.message, encoding, outgoing.packet_id, after)
             return
-        # This time the client takes smaller packets only.
-        self._dropped(outgoing.message, _TOO_LARGE)
+        self._give_up(outgoing, _TOO_LARGE)  # this time the client takes smaller packets only
+
+    def _may_receive(self, outgoing: Outgoing) -> bool:
+        """Whether the client may still get a message: it may be another user now, or have lost a right (R6)."""
+        return receiving(self.permissions, outgoing.message.topic).max_qos >= 0
+
+    def _give_up(self, outgoing: Outgoing, reason: str) -> None:
+        """End the exchange of a message that was in flight and is not sent again."""
+        outbox = self.outbox
+        assert outbox is not None  # send_waiting made sure
+        if self.sender.in_flight.get(outgoing.packet_id) is not outgoing:
+            return  # acknowledged after all, while it waited for its turn
+        journal = self.journal
+        self._dropped(outgoing.message, reason)
         if outgoing.qos == 2:
             # It may own the message, and would take another one with this id for a repeat: it must let go first.
             self._release(outgoing)

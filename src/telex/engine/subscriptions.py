@@ -8,6 +8,7 @@ from typing import Final
 
 from telex import topics
 from telex.engine.message import Message
+from telex.engine.permissions import LONGEST_REMEMBERED
 from telex.engine.session import Session, Subscription, merged
 
 _MAX_ROUTES: Final = 10_000  # topics whose receivers are remembered
@@ -136,10 +137,11 @@ class Subscriptions:
         """Who gets the messages of a topic: those whose filters match it, and nobody else [MQTT-3.3.2-3]."""
         route = self._routes.get(topic)
         if route is None:
-            if len(self._routes) >= _MAX_ROUTES:
-                self._routes.clear()
             route = self._match(topic)
-            self._routes[topic] = route
+            if len(topic) <= LONGEST_REMEMBERED:
+                if len(self._routes) >= _MAX_ROUTES:
+                    self._routes.clear()
+                self._routes[topic] = route
         return route
 
     def forget_routes(self) -> None:
