@@ -50,7 +50,7 @@ ORDER = {
         ["broker.py"],
     ],
     "server/access/": [
-        ["ways.py", "passwords.py"],
+        ["ways.py", "passwords.py", "secret.py"],
         ["rules.py", "password_file.py", "certificates.py", "plugins.py", "scram.py"],
         ["acl_file.py", "http.py"],
         ["jwt.py"],

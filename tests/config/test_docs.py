@@ -9,6 +9,7 @@ import pytest
 
 import telex
 from telex.cli import config as command
+from telex.cli import serve
 from telex.server.config import Access, Listener, ListenerLimits, Log, Protection, Psk, Tls
 from telex.server.mosquitto_conf import OPTIONS
 from telex.server.toml import LIMITS
@@ -71,6 +72,15 @@ def test_the_settings_that_the_table_names_exist() -> None:
             table, _, name = setting.rpartition(".")
             known = LIMITS if table == "limits" else tables[table].__struct_fields__
             assert name in known, setting
+
+
+def test_the_unit_of_systemd_starts_the_broker_anew() -> None:
+    [unit] = [text for language, text in BLOCKS if language == "ini"]
+    kind, reset, start = unit.splitlines()[1:]
+    assert (kind, reset) == ("Type=exec", "ExecStart=")  # an empty one: in place of Debian's, not beside it
+    _, *words = shlex.split(start.partition("=")[2])
+    parsed = serve._parser().parse_args(words[1:])
+    assert (words[0], parsed.config) == ("serve", "/etc/mosquitto/mosquitto.conf")
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import json
-import shutil
+import os
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,6 +22,7 @@ from telex.wire.decode import Decoder
 from telex.wire.encode import encode
 from telex.wire.packets import ConnAck, Connect, Packet, Publish, SubAck, Subscribe, SubscriptionRequest
 from tests.certificates import Authority, Issued
+from tests.interop.visits import node_path
 from tests.processes import find, free_port
 from tests.web.peers import BINARY, CLOSE, PING, PONG, SECONDS, TEXT, Echo, Peer, frame, peer, serving, until
 
@@ -476,19 +477,16 @@ client.on("message", (topic, payload) => {
 
 
 @pytest.mark.parametrize("secure", [False, True], ids=["ws", "wss"])
-async def test_mqtt_js_comes_in(secure: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    node = shutil.which("node")
-    if node is None:
-        pytest.skip("node is not installed")
-    looks = await asyncio.create_subprocess_exec(node, "-e", "require.resolve('mqtt')", stderr=asyncio.subprocess.PIPE)
-    await looks.communicate()
-    if looks.returncode:
-        pytest.skip("npm's package mqtt is not where NODE_PATH says")
+async def test_mqtt_js_comes_in(secure: bool, tmp_path: Path) -> None:
+    environment = {**os.environ, "NODE_PATH": node_path()}
     authority = Authority(tmp_path) if secure else None
     async with brokers(authority.server() if authority else None) as broker:
         url = f"{'wss' if secure else 'ws'}://localhost:{broker.port}/mqtt".replace("localhost", "127.0.0.1")
         process = await asyncio.create_subprocess_exec(
-            node, "-e", MQTT_JS, url, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+            *(find("node"), "-e", MQTT_JS, url),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=environment,
         )
         try:
             output, errors = await asyncio.wait_for(process.communicate(), SECONDS * 2)

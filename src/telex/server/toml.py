@@ -76,7 +76,7 @@ _ADDRESSES: Final = ("http://", "https://")
 LIMITS: Final = {
     name: getattr(Options(), name)
     for name in dir(Options())
-    if not name.startswith("_") and name not in ("client_id_prefix", "mount_point")  # which each listener says for itself
+    if not name.startswith("_") and name not in ("client_id_prefix", "mount_point")  # which are each listener's own
 }
 """The limits of docs/limits.md, with what they are if nothing is said."""
 
