@@ -7,7 +7,7 @@ from typing import Final
 
 from telex import codes, version
 from telex.cli.main import Parser, number
-from telex.errors import MqttError, Refused, Timeout
+from telex.errors import MqttError, NotConnected, Refused, Timeout
 from telex.wire.packets import Connect
 
 VERSIONS: Final = {
@@ -69,6 +69,8 @@ def failure(error: Exception, options: argparse.Namespace) -> tuple[str, int]:
         return f"the host name {options.host!r} does not resolve; check -h", 1
     if isinstance(error, ConnectionRefusedError):
         return f"no broker answers at {where}; start one with: telex serve -p {options.port}", 1
-    if isinstance(error, Timeout | MqttError):
+    if isinstance(error, NotConnected | Timeout):
+        return f"{error}; to find out why: telex doctor {options.host} -p {options.port}", 1
+    if isinstance(error, MqttError):
         return str(error), 1
     return f"cannot reach {where}: {error}", 1

@@ -15,7 +15,10 @@ def run(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--pid", type=number(1, 1 << 31), help="the broker's process (the only one that runs)")
     options = parser.parse_args(arguments)
-    brokers = running()
+    try:
+        brokers = running()
+    except OSError as error:  # where brokers write down how to reach them is not to be trusted
+        return fail(str(error))
     if options.pid is None and len(brokers) > 1:
         return fail(f"{len(brokers)} brokers run here; say which one: --pid {' or '.join(map(str, brokers))}")
     if not brokers or (options.pid is not None and options.pid not in brokers):

@@ -103,6 +103,8 @@ def run(arguments: Sequence[str]) -> int:
         return _init(options, now)
     except CertificateError as error:
         return fail(str(error))
+    except BrokenPipeError:  # `telex tls show | head`
+        raise
     except OSError as error:
         return fail(f"{error.filename}: {error.strerror}")
 

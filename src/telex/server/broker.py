@@ -35,7 +35,8 @@ from telex.streams.stream import Stream
 logger = logging.getLogger("telex")
 
 _RENEW_SECONDS: Final = 10  # between two looks at certificate files
-_FIXED: Final = ("data", "durability", "control", "user", "pid_file", "compatible")  # what no reload changes
+_FIXED: Final = ("data", "durability", "control", "user", "pid_file")  # what no reload changes
+_DUE_IN_A_TURN: Final = 50  # clients whose time is over, which takes a millisecond or two
 _STOP_SECONDS: Final = 5.0  # that clients have to take their last bytes when the broker stops
 
 
@@ -107,7 +108,9 @@ class Broker:
             self._guard,
             now=self._clock.now,
             values=lambda: self._sys_topics.values,
+            data=self.data,
         )
+        self._changing = asyncio.Lock()  # start, reload and stop take turns
         self._is_running = False
         self._tick_timer: asyncio.TimerHandle | None = None
         self._handlers: set[ClientHandler] = set()
@@ -142,8 +145,12 @@ class Broker:
 
     async def start(self) -> None:
         """Listen; clients can come when this returns."""
-        loop = asyncio.get_running_loop()
-        self._loop = loop
+        self._loop = asyncio.get_running_loop()
+        self._changing = asyncio.Lock()  # one belongs to one loop
+        async with self._changing:
+            await self._start()
+
+    async def _start(self) -> None:
         self._is_stopping = False
         store = self._store
         if store is not None:
@@ -151,17 +158,27 @@ class Broker:
         try:
             await self._reception.change(self.config, self._given_options)
         except BaseException:
+            for handler in list(self._handlers):  # they came by those doors that were open already
+                handler.stream.abort()
             self._close_store()
             raise
         self._is_running = True
         now = self._clock.now()
-        self._told_interval = int(now) // (self.config.sys_interval or 1)
+        self._tell_from(now)
         if self.config.sys_interval:
             self._sys_topics.publish(now)
         self._schedule_tick()
 
+    def _tell_from(self, now: float) -> None:
+        """Publish ``$SYS`` at the next multiple of its interval."""
+        self._told_interval = int(now) // (self.config.sys_interval or 1)
+
     async def stop(self) -> None:
         """Tell every client that we go, and end; after some five seconds at the latest."""
+        async with self._changing:
+            await self._stop()
+
+    async def _stop(self) -> None:
         if not self._is_running:
             return
         self._is_running = False
@@ -169,6 +186,8 @@ class Broker:
             with suppress(TimeoutError):  # who waits for an acknowledgement gets it
                 await asyncio.wait_for(self._store.settled(), _STOP_SECONDS)
         self._is_stopping = True
+        if isinstance(self._gate, AccessGate):
+            await self._gate.close()
         await self._reception.close()
         if self._tick_timer is not None:
             self._tick_timer.cancel()
@@ -184,8 +203,6 @@ class Broker:
                 for handler in list(self._handlers):
                     handler.stream.abort()
                 await self._all_gone.wait()
-        if isinstance(self._gate, AccessGate):
-            await self._gate.close()
         self._close_store()
 
     async def check(self) -> None:
@@ -205,33 +222,62 @@ class Broker:
         Raises:
             ConfigError: the description cannot be used.
             OSError: an address cannot be listened on; ``strerror`` says where.
+            ValueError: the broker does not run.
         """
-        options = limits_of(config)
-        await self._reception.change(config)
+        async with self._changing:
+            if not self._is_running:
+                raise ValueError("the broker does not run, so that it cannot reload anything")
+            options = limits_of(config)
+            try:
+                await self._reception.change(config)
+            finally:
+                self._send_away_strays()
+            return self._go_on_with(config, options)
+
+    def _go_on_with(self, config: Config, options: Options) -> list[str]:
+        """What the reception has done already, for all else."""
         left = [name for name in _FIXED if getattr(config, name) != getattr(self.config, name)]
         self.config = config
+        self._options = options
+        self._given_options = None
         self.engine.change_options(options)
         now = self._clock.now()
-        for handler in list(self._handlers):
-            if handler.connection.visit.listener in self._reception.entrances:
+        self._tell_from(now)
+        for handler in self._handlers:
+            if handler.connection.visit.listener:
                 handler.meter = self._guard.meter(handler.stream.host)
-            else:
-                text = "its listener was removed"
-                handler.connection.disconnect(ReasonCode.ADMINISTRATIVE_ACTION, text, now)
         if isinstance(self._gate, AccessGate):
             self._gate.reconsider(now)
         self.flush_soon()
         return left
+
+    def _send_away_strays(self) -> None:
+        """Those who came by a listener that is not there any more."""
+        now = self._clock.now()
+        for handler in list(self._handlers):
+            listener = handler.connection.visit.listener
+            if listener and listener not in self._reception.entrances:
+                text = "its listener was removed"
+                handler.connection.disconnect(ReasonCode.ADMINISTRATIVE_ACTION, text, now)
+        self.flush_soon()
 
     @property
     def addresses(self) -> list[str]:
         """Where clients reach the broker: ``mqtt://127.0.0.1:1883``, ``wss://...``; none, if it does not run."""
         return self._reception.addresses
 
+    def addresses_of(self, listener: Listener) -> list[str]:
+        """The same of one of the ``listeners``."""
+        return self._reception.addresses_of(listener)
+
     @property
     def listeners(self) -> list[Listener]:
         """The listeners that are open."""
         return [entrance.listener for entrance in self._reception.entrances.values()]
+
+    def port_of(self, listener: Listener) -> int:
+        """The TCP port that one of the ``listeners`` has, also if it asked for a free one."""
+        return self._reception.port_of(listener)
 
     @property
     def plugins(self) -> list[str]:
@@ -268,7 +314,8 @@ class Broker:
         self.engine.journal.commit()
         for outbox in self.engine.take_ready():
             handler = outbox.stream
-            assert isinstance(handler, ClientHandler)  # we gave it to the outbox
+            if not isinstance(handler, ClientHandler):  # it was lost meanwhile
+                continue
             try:
                 handler.flush()
             except Exception:
@@ -328,7 +375,8 @@ class Broker:
         now = self._clock.now()
         for outbox in self.engine.holding[:]:
             handler = outbox.stream
-            assert isinstance(handler, ClientHandler)  # we gave it to the outbox
+            if not isinstance(handler, ClientHandler):  # it was lost meanwhile
+                continue
             if outbox.is_closing:  # its client is to go, and nobody knows when it could be told anything
                 outbox.forget_held()
                 self.engine.ready.append(outbox)
@@ -361,7 +409,7 @@ class Broker:
         """Once a second, on the second."""
         now = max(self._clock.now(), float(self._next_second))  # a timer may come a little early
         self._schedule_tick()  # first: whatever fails below, time goes on
-        self.engine.tick(now)
+        self._look(now)
         self._guard.tick(now)
         self._witness.tick()
         interval = self.config.sys_interval
@@ -372,12 +420,23 @@ class Broker:
             self._reception.renew()
         self.flush_soon()
 
+    def _look(self, now: float) -> None:
+        """Look at whom it is time for, a few in a turn of the loop: nobody else shall wait for thousands of them."""
+        if not self.engine.tick(now, _DUE_IN_A_TURN):
+            self._loop.call_soon(self._look, now)
+        self.flush_soon()
+
     # Connections
 
     @property
     def connection_count(self) -> int:
         """How many connections there are, with a CONNECT or without."""
         return len(self._handlers)
+
+    @property
+    def arrival_count(self) -> int:
+        """How many connections came by our listeners and are there, also those that are on their way to a stream."""
+        return self._guard.open_count
 
     def opened(self, stream: Stream, entrance: Entrance | None = None) -> "ClientHandler":
         """A stream is there, by an entrance or by none of ours: the handler that it is to call."""
@@ -392,6 +451,8 @@ class Broker:
 
     def gone(self, handler: "ClientHandler") -> None:
         """A connection has left nothing behind."""
+        if isinstance(self._gate, AccessGate):
+            self._gate.lost(handler.connection.visit)
         self._handlers.discard(handler)
         if not self._handlers:
             self._all_gone.set()
@@ -458,7 +519,8 @@ class ClientHandler:
         else:
             self._receive_measured(self.meter, data, now)
         if connection.is_waiting:  # for its login: what it sends meanwhile stays in the kernel
-            self._wait(self._FOR_LOGIN)
+            if connection.decoder.is_inside_packet:  # until then we read, to hear whether it leaves
+                self._wait(self._FOR_LOGIN)
         elif journal.appended > before and journal.is_behind:
             self._wait(self._FOR_JOURNAL)
             self._broker.hold_up(self)
@@ -511,6 +573,9 @@ class ClientHandler:
 
     def lost(self, reason: str) -> None:
         """The client is gone."""
-        self.connection.closed(self._now(), reason)
-        self._broker.flush_soon()
-        self._broker.gone(self)
+        try:
+            self.connection.closed(self._now(), reason)
+        finally:  # whatever went wrong: a stop waits for those who are there
+            self.connection.outbox.stream = None  # without a circle it is gone at once, and leaves nothing to look for
+            self._broker.flush_soon()
+            self._broker.gone(self)

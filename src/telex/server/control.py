@@ -34,6 +34,9 @@ class Known(Protocol):
     def listeners(self) -> Sequence[Listener]:
         """Those that are open."""
 
+    def port_of(self, listener: Listener) -> int:
+        """The TCP port that one of them has, also if it asked for a free one."""
+
     @property
     def plugins(self) -> Sequence[str]:
         """Names of the ways of logging in, and of what decides what clients may do."""
@@ -68,16 +71,18 @@ class BrokerControl(Control):
         if order.correlation_data is not None:
             response["correlationData"] = order.correlation_data
         if order.command == "listListeners":
-            response["data"] = {"listeners": [_shown(each) for each in self._known.listeners]}
+            response["data"] = {"listeners": [self._shown(each) for each in self._known.listeners]}
         elif order.command == "listPlugins":
             response["data"] = {"plugins": [{"name": name} for name in self._known.plugins]}
         else:
             response["error"] = "Unknown command"
         return response
 
-
-def _shown(listener: Listener) -> dict[str, object]:
-    place: dict[str, object] = {"path": listener.path} if listener.path else {"port": listener.port}
-    if listener.host:
-        place["host"] = listener.host
-    return {**place, "protocol": listener.protocol, "tls": listener.tls is not None or listener.psk is not None}
+    def _shown(self, listener: Listener) -> dict[str, object]:
+        if listener.path:
+            place: dict[str, object] = {"path": listener.path}
+        else:
+            place = {"port": self._known.port_of(listener)}
+        if listener.host:
+            place["host"] = listener.host
+        return {**place, "protocol": listener.protocol, "tls": listener.tls is not None or listener.psk is not None}

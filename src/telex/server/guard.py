@@ -394,7 +394,7 @@ class _Trust:
         """Once more; one failure is forgiven every so many seconds. Whether that begins a ban, as long by default."""
         self.failures = self._left(seconds, now) + 1
         self.failed_at = now
-        if self.failures < most - _NOTHING:
+        if self.failures <= most - 1 + _NOTHING:  # a little of those before is forgiven, unless all came at once
             return False
         if now - self.banned_until > _LONGEST_BAN:
             self.bans = 0

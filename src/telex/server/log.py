@@ -26,6 +26,7 @@ _SHORT_VERSIONS: Final = {MQTT_3_1: 1, MQTT_3_1_1: 2, MQTT_5: 5}  # as Mosquitto
 
 _WINDOW_SECONDS: Final = 10.0  # for which lines about the same are counted together
 _DENIALS: Final = 1  # lines about what one client may not do, in that time
+_REFUSALS: Final = 20  # lines about those of one address who did not come in, in that time
 _MOST_KEYS: Final = 10_000  # clients or addresses that are watched at a time; all others share one count
 
 _LONGEST_NAME: Final = 300  # characters of a client id, a user name, a topic: MQTT allows 65,535 bytes
@@ -204,10 +205,12 @@ class LogObserver(Observer):
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
         self._denials = Throttle(_DENIALS)
+        self._refusals = Throttle(_REFUSALS)
 
     def tick(self) -> None:
         """Tell how many lines there would have been since, of those that were held back."""
         self._denials.tick(self._clock())
+        self._refusals.tick(self._clock())
 
     def opened(self, visit: Visit, port: int) -> None:
         """A connection is there; it has said nothing yet. ``port`` is ours."""
@@ -236,7 +239,7 @@ class LogObserver(Observer):
         tell(logging.INFO, Event("connected", fields, mosquitto=words, kind="notice", is_visit=True))
 
     def refused(self, visit: Visit, reason: str) -> None:
-        """A CONNECT was refused, or none came."""
+        """A CONNECT was refused, or none came: a few lines for each address, and how many more."""
         event = Event(
             "refused",
             {**_who(visit), "reason": reason},
@@ -244,8 +247,10 @@ class LogObserver(Observer):
             kind="notice",
             is_refusal=True,
         )
-        # Who is there without a word when the broker stops is nobody's fault.
-        tell(logging.INFO if _code_of(reason) == ReasonCode.SERVER_SHUTTING_DOWN else logging.WARNING, event)
+        if _code_of(reason) == ReasonCode.SERVER_SHUTTING_DOWN:
+            tell(logging.INFO, event)  # who is there without a word when the broker stops is nobody's fault
+        else:
+            self._refusals.tell(visit.host or visit.listener, event, self._clock())
 
     def disconnected(self, visit: Visit, reason: str, now: float) -> None:
         """A connection is over."""

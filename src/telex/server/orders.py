@@ -6,11 +6,13 @@ orders. It works the same on every system.
 """
 
 import asyncio
+import errno
 import hmac
 import json
 import os
 import secrets
 import socket
+import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -29,9 +31,13 @@ Carry = Callable[[str], Awaitable[str]]
 
 def directory() -> Path:
     """Where running brokers write down how to reach them."""
+    given = os.environ.get("RUNTIME_DIRECTORY")  # systemd's word for it
+    if sys.platform == "linux" and given:
+        return Path(given.split(":")[0])
     if os.name == "posix" and os.geteuid() == 0:
         return Path("/run/telex")
-    return Path(platformdirs.user_runtime_dir("telex", appauthor=False))
+    # Not XDG_RUNTIME_DIR: a service of this user has none, or another one than who is logged in.
+    return Path(platformdirs.user_state_dir("telex", appauthor=False)) / "run"
 
 
 class Orders:
@@ -44,34 +50,49 @@ class Orders:
 
     def __init__(self, carry: Carry, place: Path | None = None) -> None:
         self._carry = carry
-        self._path = (place or directory()) / f"{os.getpid()}.json"
+        self._place = place
+        self._path: Path | None = None  # of the file, while it is there
         self._secret = secrets.token_hex(16)
         self._server: asyncio.Server | None = None
+        self._hearing: set[asyncio.Task[None]] = set()  # one for each connection
 
     async def open(self) -> None:
         """Take orders from now on.
 
         Raises:
-            OSError: the file cannot be written.
+            OSError: the file cannot be written, or others could put one of theirs in its place.
         """
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._server = await asyncio.start_server(self._hear, "127.0.0.1", 0, limit=_MOST_BYTES)
+        place = self._place or directory()
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not _is_ours(place):
+            raise PermissionError(errno.EPERM, "it belongs to another user", str(place))
+        self._server = await asyncio.start_server(self._came, "127.0.0.1", 0, limit=_MOST_BYTES)
         port = self._server.sockets[0].getsockname()[1]
-        self._write(port)
+        self._path = place / f"{os.getpid()}.json"
+        self._write(self._path, port)
 
-    def _write(self, port: int) -> None:
-        self._path.unlink(missing_ok=True)  # of another process, long ago
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    def _write(self, path: Path, port: int) -> None:
+        path.unlink(missing_ok=True)  # of another process, long ago
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with open(descriptor, "w") as file:
             json.dump({"port": port, "secret": self._secret}, file)
 
     async def close(self) -> None:
         """Take no more orders."""
         with suppress(OSError):  # another user's directory, after we gave up being root
-            self._path.unlink(missing_ok=True)
+            if self._path is not None:
+                self._path.unlink(missing_ok=True)
         if self._server is not None:
             self._server.close()
+            for task in self._hearing:
+                task.cancel()
+            await asyncio.gather(*self._hearing, return_exceptions=True)
             await self._server.wait_closed()
+
+    def _came(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.get_running_loop().create_task(self._hear(reader, writer))
+        self._hearing.add(task)
+        task.add_done_callback(self._hearing.discard)
 
     async def _hear(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -80,14 +101,15 @@ class Orders:
             answer = await self._answer(line)
             writer.write(json.dumps(answer).encode() + b"\n")
             await writer.drain()
-        except (OSError, ValueError, TimeoutError):  # whoever that was, it is no order
+        except (OSError, ValueError, RecursionError):  # whoever that was, it is no order
             pass
         finally:
             writer.close()
 
     async def _answer(self, line: bytes) -> dict[str, str]:
         said = json.loads(line)
-        if not isinstance(said, dict) or not hmac.compare_digest(str(said.get("secret")), self._secret):
+        secret = str(said.get("secret")) if isinstance(said, dict) else ""
+        if not hmac.compare_digest(secret.encode(errors="replace"), self._secret.encode()):
             return {"error": "that is not the secret"}
         try:
             return {"done": await self._carry(str(said.get("order")))}
@@ -97,8 +119,11 @@ class Orders:
 
 def running(place: Path | None = None) -> dict[int, Path]:
     """The brokers of this user that run here: process id -> file."""
-    found = {}
-    for path in sorted((place or directory()).glob("*.json")):
+    found: dict[int, Path] = {}
+    place = place or directory()
+    if not place.is_dir() or not _is_ours(place):
+        return found
+    for path in sorted(place.glob("*.json")):
         if path.stem.isdigit() and _is_alive(path):
             found[int(path.stem)] = path
     return found
@@ -120,6 +145,13 @@ def give(path: Path, order: str) -> str:
         raise ValueError(answer["error"])
     done: str = answer["done"]
     return done
+
+
+def _is_ours(place: Path) -> bool:
+    """Whether nobody but us and root made a directory, and the one above it: below /tmp anybody could."""
+    if os.name != "posix" or os.geteuid() == 0:
+        return True
+    return all(os.stat(each).st_uid in (0, os.geteuid()) for each in (place, place.parent))
 
 
 def _is_alive(path: Path) -> bool:

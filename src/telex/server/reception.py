@@ -4,23 +4,27 @@ Knows descriptions, doors and doorkeepers. What becomes of a stream that comes i
 is the broker's business.
 """
 
+import logging
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from telex.engine.options import Options
 from telex.server import doors
 from telex.server.access.gate import AccessGate, Doorkeeper
 from telex.server.access.password_file import Hasher
+from telex.server.access.secret import lasting_secret
 from telex.server.access.ways import Admitted, Applicant, Denied
-from telex.server.config import Config, Listener, doorkeeping, limits_of
+from telex.server.config import Access, Config, ConfigError, Listener, doorkeeping, limits_of
 from telex.server.doors import Door, name_of
 from telex.server.guard import Guard
 from telex.streams.stream import Handler, Stream
 
 if TYPE_CHECKING:
     from telex.server.web.server import WebServer
+
+logger = logging.getLogger("telex")
 
 
 class Entrance:
@@ -51,6 +55,14 @@ class Entrance:
             await self.web.start()
         await self.door.open()
 
+    async def change(self, listener: Listener, lock: doors.Lock, options: Options) -> None:
+        """Go on with another description that has the same address, and what ``doors.check`` made of it."""
+        await self.door.change(listener, lock)
+        self.listener = listener
+        self.options = options
+        if self.web is not None:
+            self.web.listener = listener
+
     async def close(self) -> None:
         """Listen no more; streams stay."""
         self.door.close()
@@ -68,6 +80,7 @@ class Reception:
         guard: whom doors ask.
         now: the broker's clock.
         values: what ``http_api`` shows: ``$SYS`` topics and their values.
+        data: the directory for what outlives the process; None: nothing does.
     """
 
     def __init__(
@@ -78,18 +91,22 @@ class Reception:
         *,
         now: Callable[[], float],
         values: Callable[[], dict[str, str]],
+        data: Path | None = None,
     ) -> None:
         self._opened = opened
         self._gate = gate
         self._guard = guard
         self._now = now
         self._values = values
+        self._data = data
         self._hasher = Hasher()
         self.entrances: dict[str, Entrance] = {}  # by name
-        self._doorkeepers: dict[str, Doorkeeper] = {}  # the same
+        self._doorkeepers: dict[str, Doorkeeper] = {}  # the same; listeners with equal rules share one
 
     async def change(self, config: Config, options: Options | None = None) -> None:
         """Open, change and close listeners, until there are those that a description has: all, or nothing changes.
+
+        Not to be called again before it has returned.
 
         Args:
             config: what is to be.
@@ -100,33 +117,58 @@ class Reception:
             OSError: an address cannot be listened on; ``strerror`` says where.
         """
         wanted = self._named(config, options)
-        doorkeepers = {each.name: self._doorkeeper(config, each) for each in wanted.values()}
+        locks = {name: doors.check(entrance.listener) for name, entrance in wanted.items()}
+        doorkeepers = self._doorkeepers_of(config, wanted)
+        ready: list[Doorkeeper] = []
         opened: list[Entrance] = []
         closed: list[Entrance] = []
         try:
             for name, doorkeeper in doorkeepers.items():
-                await doorkeeper.open(self._doorkeepers.get(name))
-            for name, entrance in wanted.items():
-                former = self.entrances.get(name)
-                if former is not None and former.is_like == entrance.is_like:
-                    doors.check(entrance.listener)
-                    continue
-                if former is not None:
-                    await former.close()
-                    closed.append(former)
-                self._furnish(entrance, config)
-                opened.append(entrance)
-                await entrance.open()
+                if doorkeeper not in ready:
+                    await doorkeeper.open(self._doorkeepers.get(name))
+                    ready.append(doorkeeper)
+            if self._gate is not None:  # clients come as soon as a door is open
+                self._gate.expect({name: each.listener for name, each in wanted.items()}, doorkeepers)
+            await self._open_new(wanted, config, opened, closed)
         except BaseException:
             for entrance in opened:
                 await entrance.close()
             for entrance in closed:
-                with suppress(OSError):  # it was there a moment ago
-                    await entrance.open()
-            for doorkeeper in doorkeepers.values():
+                await _open_again(entrance)
+            self._tell_gate()
+            for doorkeeper in ready:
                 await doorkeeper.close()
             raise
-        await self._take(wanted, opened, doorkeepers, config)
+        await self._take(wanted, opened, closed, locks, doorkeepers, config)
+
+    async def _open_new(
+        self, wanted: dict[str, Entrance], config: Config, opened: list[Entrance], closed: list[Entrance]
+    ) -> None:
+        """Open what is not there yet; of what is not wanted any more, close only what is in the way."""
+        coming = [each for name, each in wanted.items() if not self._stays(name, each)]
+        going = [each for name, each in self.entrances.items() if each not in self._staying(wanted)]
+        for entrance in coming:
+            self._furnish(entrance, config)
+        in_the_way = [each for each in going if any(_same_place(each, other) for other in coming)]
+        free = [each for each in coming if not any(_same_place(each, other) for other in going)]
+        for entrance in free:
+            opened.append(entrance)
+            await entrance.open()
+        for entrance in in_the_way:
+            closed.append(entrance)
+            await entrance.close()
+        for entrance in coming:
+            if entrance not in opened:
+                opened.append(entrance)
+                await entrance.open()
+
+    def _stays(self, name: str, entrance: Entrance) -> bool:
+        """Whether a wanted one is there already, but for what can be changed."""
+        former = self.entrances.get(name)
+        return former is not None and former.is_like == entrance.is_like
+
+    def _staying(self, wanted: dict[str, Entrance]) -> list[Entrance]:
+        return [self.entrances[name] for name, each in wanted.items() if self._stays(name, each)]
 
     async def check(self, config: Config) -> None:
         """See whether a description can be used, as far as that can be said without listening.
@@ -137,42 +179,51 @@ class Reception:
         wanted = self._named(config, None)
         for entrance in wanted.values():
             doors.check(entrance.listener)
-        for entrance in wanted.values():
-            doorkeeper = self._doorkeeper(config, entrance)
+        for doorkeeper in _distinct(self._doorkeepers_of(config, wanted)):
             await doorkeeper.open()
             await doorkeeper.close()
 
     async def _take(
-        self, wanted: dict[str, Entrance], opened: list[Entrance], doorkeepers: dict[str, Doorkeeper], config: Config
+        self,
+        wanted: dict[str, Entrance],
+        opened: list[Entrance],
+        closed: list[Entrance],
+        locks: "dict[str, doors.Lock]",
+        doorkeepers: dict[str, Doorkeeper],
+        config: Config,
     ) -> None:
         """Everything is checked: from now on it is as it is wanted."""
         self._guard.change(config.protection, {name: each.listener.max_connections for name, each in wanted.items()})
-        for entrance in [each for name, each in self.entrances.items() if name not in wanted]:
-            await entrance.close()
+        staying = self._staying(wanted)
+        for entrance in self.entrances.values():
+            if entrance not in staying and entrance not in closed:
+                await entrance.close()
         for name, entrance in wanted.items():
             if entrance not in opened:
-                former = self.entrances[name]
-                await former.door.change(entrance.listener)
+                wanted[name] = former = self.entrances[name]
+                await former.change(entrance.listener, locks[name], entrance.options)
                 former.door.handshake_timeout = config.protection.tls_handshake_timeout
-                former.listener, former.options = entrance.listener, entrance.options
                 if former.web is not None:
-                    former.web.listener = entrance.listener
-                wanted[name] = former
+                    former.web.handshake_timeout = config.protection.tls_handshake_timeout
         self.entrances = wanted
         former_doorkeepers, self._doorkeepers = self._doorkeepers, doorkeepers
+        self._tell_gate()
+        await _close_all(former_doorkeepers)
+
+    def _tell_gate(self) -> None:
         if self._gate is not None:
-            self._gate.change({name: each.listener for name, each in wanted.items()}, doorkeepers)
-        for doorkeeper in former_doorkeepers.values():
-            await doorkeeper.close()
+            listeners = {name: each.listener for name, each in self.entrances.items()}
+            self._gate.change(listeners, self._doorkeepers)
 
     async def close(self) -> None:
         """Let nobody in any more; streams stay."""
         for entrance in self.entrances.values():
             await entrance.close()
         self.entrances = {}
-        for doorkeeper in self._doorkeepers.values():
-            await doorkeeper.close()
-        self._doorkeepers = {}
+        doorkeepers, self._doorkeepers = self._doorkeepers, {}
+        await _close_all(doorkeepers)
+        self._hasher.close()
+        self._hasher = Hasher()  # for another start, perhaps on another loop
 
     def renew(self) -> None:
         """Take certificates that were renewed on disk; to be called now and then."""
@@ -183,6 +234,20 @@ class Reception:
     def addresses(self) -> list[str]:
         """Where clients reach us, for people."""
         return [address for entrance in self.entrances.values() for address in entrance.door.addresses]
+
+    def addresses_of(self, listener: Listener) -> list[str]:
+        """The same of one listener that is open."""
+        return [
+            address
+            for entrance in self.entrances.values()
+            if entrance.listener is listener
+            for address in entrance.door.addresses
+        ]
+
+    def port_of(self, listener: Listener) -> int:
+        """The TCP port of one listener, also if it asked for a free one."""
+        ports = [each.door.port for each in self.entrances.values() if each.listener is listener]
+        return ports[0] if ports else listener.port
 
     @property
     def plugins(self) -> list[str]:
@@ -215,10 +280,26 @@ class Reception:
             found[name] = Entrance(name, listener, options or limits_of(config, listener))
         return found
 
-    def _doorkeeper(self, config: Config, entrance: Entrance) -> Doorkeeper:
+    def _doorkeepers_of(self, config: Config, wanted: dict[str, Entrance]) -> dict[str, Doorkeeper]:
+        """By the names of the listeners; those with equal rules share one, so that things are read and opened once."""
+        made: list[Doorkeeper] = []
+        found = {}
+        for name, entrance in wanted.items():
+            access = doorkeeping(config, entrance.listener)
+            same = [each for each in made if each.access == access]
+            if not same:
+                same = [self._doorkeeper(config, access)]
+                made += same
+            found[name] = same[0]
+        return found
+
+    def _doorkeeper(self, config: Config, access: Access) -> Doorkeeper:
+        keeps_secret = access.scram and self._data is not None and self._data.is_dir()
         return Doorkeeper(
-            doorkeeping(config, entrance.listener),
+            access,
             self._hasher,
+            now=self._now,
+            secret=lasting_secret(self._data) if keeps_secret and self._data is not None else None,
             strangers_may_use_hash=config.protection.strangers_may_use_hash,
         )
 
@@ -232,7 +313,11 @@ class Reception:
             from telex.server.web.server import WebServer  # it brings large libraries with it
 
             entrance.web = WebServer(
-                entrance.listener, opened, values=self._values, may_read=partial(self._may_read, entrance.name)
+                entrance.listener,
+                opened,
+                values=self._values,
+                may_read=partial(self._may_read, entrance.name),
+                handshake_timeout=config.protection.tls_handshake_timeout,
             )
         entrance.door = Door(
             entrance.listener,
@@ -243,3 +328,27 @@ class Reception:
             protocol=None if entrance.web is None else entrance.web.factory,
         )
         entrance.door.name = entrance.name
+
+
+def _same_place(one: Entrance, other: Entrance) -> bool:
+    """Whether two listeners may be in each other's way."""
+    if one.listener.path or other.listener.path:
+        return one.listener.path == other.listener.path
+    return one.listener.port == other.listener.port != 0
+
+
+async def _open_again(entrance: Entrance) -> None:
+    """Listen where we listened a moment ago."""
+    try:
+        await entrance.open()
+    except (ConfigError, OSError) as error:
+        logger.error("cannot listen again listener=%s reason=%s", entrance.name, error)
+
+
+def _distinct(doorkeepers: dict[str, Doorkeeper]) -> list[Doorkeeper]:
+    return list(dict.fromkeys(doorkeepers.values()))
+
+
+async def _close_all(doorkeepers: dict[str, Doorkeeper]) -> None:
+    for doorkeeper in _distinct(doorkeepers):
+        await doorkeeper.close()

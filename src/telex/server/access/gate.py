@@ -12,8 +12,9 @@ from telex.codes import MQTT_3_1, MQTT_3_1_1, MQTT_5, ReasonCode
 from telex.engine.connection import Connection
 from telex.engine.deadlines import Timed
 from telex.engine.engine import Engine
-from telex.engine.permissions import EVERYTHING, Grant, Permissions
+from telex.engine.permissions import EVERYTHING, Grant, Permissions, publishing, receiving
 from telex.engine.seams import Client, Exchange, Gate
+from telex.engine.session import Session
 from telex.engine.visit import Visit
 from telex.server.access.acl_file import AclFile, read_acl_file
 from telex.server.access.certificates import CertificateWay
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from telex.server.access.jwt import JwtWay
     from telex.server.access.scram import Done, Scram
 
+_CERTIFICATE: Final = "certificate"  # the name of the way of those whom TLS names
 _SCRAM: Final = "SCRAM-SHA-256"  # the authentication method, and the name of the way
 _VERSIONS: Final = {MQTT_3_1: "3.1", MQTT_3_1_1: "3.1.1", MQTT_5: "5.0"}
 
@@ -71,25 +73,43 @@ class _Expiry(Timed):
         self._client.disconnect(ReasonCode.MAXIMUM_CONNECT_TIME, "its token has expired", now)
 
 
+class Banned(Denied, frozen=True, kw_only=True):
+    """So many logins have failed that nobody is asked."""
+
+    reason: str = "too many logins failed"
+    is_guess: bool = False
+
+
 class Doorkeeper:
     """One ``Access``, read and ready.
 
     Args:
         access: its description.
         hasher: where passwords are hashed.
-        strangers_may_use_hash: whether clients without a user name may subscribe to everything.
+        now: the broker's clock.
+        secret: what SCRAM hides from strangers who is known with; None: one that is as old as the process.
+        strangers_may_use_hash: whether clients that nobody knows may subscribe to everything.
 
     Raises:
         ConfigError: a file or a rule that cannot be used.
     """
 
-    def __init__(self, access: Access, hasher: Hasher, *, strangers_may_use_hash: bool = True) -> None:
+    def __init__(
+        self,
+        access: Access,
+        hasher: Hasher,
+        *,
+        now: Callable[[], float],
+        secret: bytes | None = None,
+        strangers_may_use_hash: bool = True,
+    ) -> None:
         self.access = access
+        self._now = now
         self._strangers_may_use_hash = strangers_may_use_hash
         self._passwords = PasswordFile(access.password_file, hasher) if access.password_file else None
         self._jwt: JwtWay | None = None
         self._ways = self._make_ways(access)
-        self._scram = self._make_scram(access)
+        self._scram = self._make_scram(access, secret)
         self._acl_file: AclFile | None = read_acl_file(access.acl_file) if access.acl_file else None
         self._rules: Rules | None = Rules.of(access) if access.rules else None
 
@@ -98,28 +118,34 @@ class Doorkeeper:
 
         What brings large libraries with it is loaded when it is wanted.
         """
-        ways: dict[str, Way] = {"certificate": CertificateWay()}
+        ways: dict[str, Way] = {_CERTIFICATE: CertificateWay()}
         if access.jwt:
             from telex.server.access import jwt
 
-            self._jwt = ways["jwt"] = jwt.JwtWay(*access.jwt)
+            self._jwt = ways["jwt"] = jwt.JwtWay(*access.jwt, clock=self._now)
         if access.http:
             from telex.server.access.http import HttpWay
 
             for number, http in enumerate(access.http, 1):
-                ways[f"http {number}"] = HttpWay(http)
+                ways[f"http {number}"] = HttpWay(http, clock=self._now)
         for plugin in access.plugins:
-            ways[f"plugin {plugin.name}"] = load(plugin)
+            name = first = f"plugin {plugin.name}"
+            number = 1
+            while name in ways:  # the same class with other options
+                number += 1
+                name = f"{first} {number}"
+            ways[name] = load(plugin)
         if self._passwords is not None:  # the last one: it has an opinion about every user name
             ways["password_file"] = self._passwords
         return ways
 
-    def _make_scram(self, access: Access) -> "Scram | None":
+    def _make_scram(self, access: Access, secret: bytes | None) -> "Scram | None":
         if not access.scram or self._passwords is None:
             return None
         from telex.server.access.scram import Scram
 
-        return Scram(self._passwords.scram_keys)
+        keys = self._passwords.scram_keys
+        return Scram(keys) if secret is None else Scram(keys, secret=secret)
 
     async def open(self, former: "Doorkeeper | None" = None) -> None:
         """Get ready, in place of ``former`` after a reload. A ConfigError or an OSError says why that is impossible."""
@@ -128,8 +154,8 @@ class Doorkeeper:
         opened: list[Way] = []
         try:
             for way in self._ways.values():
-                opened.append(way)
                 await way.open()
+                opened.append(way)
         except BaseException:
             for way in opened:
                 await way.close()
@@ -151,7 +177,7 @@ class Doorkeeper:
         """Whether there is anything to ask about who comes in; otherwise anonymous access decides alone."""
         return len(self._ways) > 1
 
-    async def decide(self, applicant: Applicant, ban: Callable[[], Denied | None]) -> tuple[Admitted | Denied, str]:
+    async def decide(self, applicant: Applicant, ban: Callable[[], Banned | None]) -> tuple[Admitted | Denied, str]:
         """Whether an applicant may come in, and the name of the way that said so.
 
         ``ban`` is asked before each way: many may try at once, and fail meanwhile.
@@ -176,15 +202,20 @@ class Doorkeeper:
 
     def still_admits(self, inside: _Inside) -> bool:
         """Whether somebody who came in before a reload could now."""
-        if not inside.way:
-            return bool(self.access.allow_anonymous)
+        if not inside.way:  # a name that nobody checked does no longer, if there is who checks names now
+            return bool(self.access.allow_anonymous) and not (self.asks and inside.admitted.user)
         if inside.way == _SCRAM:
             return self._scram is not None and self._scram.still_admits(inside.admitted)
         way = self._ways.get(inside.way)
         return way is not None and way.still_admits(inside.admitted)
 
-    def permissions(self, admitted: Admitted, client_id: str, host: str) -> Permissions:
-        """What a client may do that was let in."""
+    def permissions(self, inside: _Inside, client_id: str, host: str) -> Permissions:
+        """What a client may do that was let in.
+
+        Raises:
+            ConfigError: rules that came with its login cannot be used.
+        """
+        admitted = inside.admitted
         permissions = EVERYTHING
         if admitted.rules is not None:
             rules = Rules(admitted.rules, self.access.groups, groups_may_come=True, title="rule of its login")
@@ -193,7 +224,8 @@ class Doorkeeper:
             permissions = self._rules.permissions(admitted.user, client_id, host, admitted.groups)
         elif self._acl_file is not None:
             permissions = self._acl_file.permissions(admitted.user or None, client_id)
-        if not admitted.user and not self._strangers_may_use_hash:
+        # A name that nobody has checked makes no acquaintance.
+        if not (inside.way and admitted.user) and not self._strangers_may_use_hash:
             return _NotEverything(permissions)
         return permissions
 
@@ -214,7 +246,7 @@ class _NotEverything(Permissions):
 
     def grant_publish(self, topic: str) -> Grant:
         """As others say."""
-        return self._inner.publishing(topic)
+        return publishing(self._inner, topic)
 
     def grant_subscribe(self, topic_filter: str) -> Grant:
         """As others say, but for ``#`` and ``+/#``."""
@@ -225,7 +257,16 @@ class _NotEverything(Permissions):
 
     def grant_receive(self, topic: str) -> Grant:
         """As others say."""
-        return self._inner.receiving(topic)
+        return receiving(self._inner, topic)
+
+
+class _Undecided(Struct, eq=False):
+    """A login that is being decided about."""
+
+    client: Client
+    user: str  # that it tries to be
+    task: "asyncio.Task[None]"
+    again: Callable[[], None]  # begins once more, when others decide
 
 
 class AccessGate(Gate):
@@ -242,7 +283,8 @@ class AccessGate(Gate):
         self._guard = guard
         self._listeners: dict[str, Listener] = {}
         self._doorkeepers: dict[str, Doorkeeper] = {}  # by listener
-        self._deciding: set[asyncio.Task[None]] = set()
+        self._undecided: dict[Visit, _Undecided] = {}
+        self._tasks: set[asyncio.Task[None]] = set()  # of those, and of some that were cancelled
 
     # What the broker calls
 
@@ -250,130 +292,201 @@ class AccessGate(Gate):
         """This is the engine whose clients come."""
         self.engine = engine
 
+    def expect(self, listeners: Mapping[str, Listener], doorkeepers: Mapping[str, Doorkeeper]) -> None:
+        """Clients may come by these listeners too, that are about to be opened; the others stay as they are."""
+        self._listeners = {**listeners, **self._listeners}
+        self._doorkeepers = {**doorkeepers, **self._doorkeepers}
+
     def change(self, listeners: Mapping[str, Listener], doorkeepers: Mapping[str, Doorkeeper]) -> None:
-        """Go on with other listeners and other doorkeepers, by the names of the listeners."""
+        """Go on with other listeners and other doorkeepers, by the names of the listeners.
+
+        Who waits for a decision is decided about by those: the others may close when this returns.
+        """
         self._listeners = dict(listeners)
         self._doorkeepers = dict(doorkeepers)
+        undecided, self._undecided = self._undecided, {}
+        for each in undecided.values():
+            each.task.cancel()
+            each.again()
 
     def reconsider(self, now: float) -> None:
         """After a change: who could not come in any more has to go, the others may do what is allowed now."""
-        engine = self.engine
-        for session in list(engine.sessions.values()):
+        for session in list(self.engine.sessions.values()):
             connection = session.client
             if not isinstance(connection, Connection):
                 continue
-            visit = connection.visit
-            inside = visit.login
-            doorkeeper = self._doorkeepers.get(visit.listener)
-            if doorkeeper is None:
-                connection.disconnect(ReasonCode.ADMINISTRATIVE_ACTION, "its listener was removed", now)
-            elif isinstance(inside, _Inside):
-                if not doorkeeper.still_admits(inside):
-                    connection.disconnect(ReasonCode.NOT_AUTHORIZED, "it may not come in any more", now)
-                    continue
-                permissions = doorkeeper.permissions(inside.admitted, session.client_id, visit.host)
-                if not engine.change_permissions(session, permissions):
-                    text = "it may not have all its subscriptions any more"
-                    connection.disconnect(ReasonCode.NOT_AUTHORIZED, text, now)
+            refusal = self._reconsidered(session, connection.visit)
+            if refusal is not None:
+                connection.disconnect(*refusal, now)
+
+    def _reconsidered(self, session: Session, visit: Visit) -> tuple[int, str] | None:
+        """Why a client cannot stay: reason code and words. None: it can, with the permissions that it has now."""
+        inside = visit.login
+        doorkeeper = self._doorkeepers.get(visit.listener)
+        if doorkeeper is None:
+            return ReasonCode.ADMINISTRATIVE_ACTION, "its listener was removed"
+        if not isinstance(inside, _Inside):
+            return None
+        wrong = self._unwelcome(visit, session.client_id, visit.version)
+        if wrong is not None:
+            return ReasonCode.NOT_AUTHORIZED, wrong[1]
+        names_users = _names_users(self._listeners[visit.listener])
+        is_stranger = names_users and not inside.way and inside.admitted.user
+        is_unnamed = not names_users and inside.way == _CERTIFICATE
+        if is_stranger or is_unnamed or not doorkeeper.still_admits(inside):
+            return ReasonCode.NOT_AUTHORIZED, "it may not come in any more"
+        try:
+            permissions = doorkeeper.permissions(inside, session.client_id, visit.host)
+        except ConfigError as error:  # the rules that came with its login
+            return ReasonCode.NOT_AUTHORIZED, str(error)
+        if not self.engine.change_permissions(session, permissions):
+            return ReasonCode.NOT_AUTHORIZED, "it may not have all its subscriptions any more"
+        return None
 
     def gone(self, visit: Visit) -> None:
         """A client that was let in has left."""
         inside = visit.login
         if isinstance(inside, _Inside) and inside.expiry is not None:
             self.engine.deadlines.drop(inside.expiry)
+        visit.login = None  # without a circle all of it is gone at once
+
+    def lost(self, visit: Visit) -> None:
+        """A connection is closed: nobody waits for the answer any more, if one is due."""
+        undecided = self._undecided.pop(visit, None)
+        if undecided is not None:
+            undecided.task.cancel()
 
     async def close(self) -> None:
-        """Decide about nobody any more."""
-        for task in self._deciding:
+        """Decide about nobody any more; who comes now is refused."""
+        self._listeners = {}
+        self._doorkeepers = {}
+        self._undecided = {}
+        tasks = list(self._tasks)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._deciding, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     # What the engine asks
 
     def login(self, client: Client, packet: Connect, visit: Visit, now: float) -> None:
         """Ask the doorkeeper, at once or in a task."""
-        objection = self._objection(packet, visit, now)
+        objection = self._objection(packet, visit)
         if objection is not None:
             client.refuse(*objection, now)
             return
         doorkeeper = self._doorkeepers[visit.listener]
         if doorkeeper.asks or visit.identity:
-            self._in_a_task(self._decide(doorkeeper, client, packet, visit))
+            work = self._decide(doorkeeper, client, packet, visit)
+            self._in_a_task(client, packet, visit, work, lambda: self.login(client, packet, visit, self._now()))
         else:
             verdict = doorkeeper.decide_anonymous(_applicant(packet, visit))
-            self._answer(doorkeeper, client, packet, visit, verdict, "")
+            if packet.user_name and _names_users(self._listeners[visit.listener]):  # it could claim to be any of them
+                verdict = Denied(reason="it has a user name, and no certificate that says so")
+            self._answer(client, packet, visit, verdict, "")
 
     def exchange(self, client: Client, packet: Connect, visit: Visit) -> Exchange | None:
         """Begin with the method that CONNECT names."""
-        objection = self._objection(packet, visit, self._now())
+        objection = self._objection(packet, visit)
         if objection is not None:
             return _Refusal(client, *objection)
         doorkeeper = self._doorkeepers[visit.listener]
         method = "" if packet.properties is None else packet.properties.authentication_method or ""
-
         inside = visit.login
         user = inside.admitted.user if isinstance(inside, _Inside) else packet.user_name
 
         def done(verdict: Admitted | Denied, data: bytes, now: float) -> None:
-            self._answer(doorkeeper, client, packet, visit, verdict, _SCRAM, data)
+            self._end_exchange(client, packet, visit, verdict, data)
 
         return doorkeeper.exchange(method, client, done, user)
 
     # In order
 
-    def _objection(self, packet: Connect, visit: Visit, now: float) -> tuple[int, str] | None:
+    def _objection(self, packet: Connect, visit: Visit) -> tuple[int, str] | None:
         """Why somebody is sent away before anybody is asked: reason code and words."""
         listener = self._listeners.get(visit.listener)
         if listener is None or visit.listener not in self._doorkeepers:
             return ReasonCode.SERVER_SHUTTING_DOWN, "its listener was removed"
-        version = _VERSIONS[packet.version]
-        if version not in listener.versions:
-            return ReasonCode.UNSUPPORTED_PROTOCOL_VERSION, f"MQTT {version} is not for this listener"
-        prefixes = self._doorkeepers[visit.listener].access.client_id_prefixes
-        if prefixes and not packet.client_id.startswith(tuple(prefixes)):
-            return ReasonCode.CLIENT_IDENTIFIER_NOT_VALID, "its client id begins with none of client_id_prefixes"
         if listener.user_name_is_client_id:
-            if not packet.user_name:
+            user = visit.identity or packet.user_name
+            if not user:
                 return ReasonCode.NOT_AUTHORIZED, "it has no user name, which is to be its client id"
-            packet.client_id = visit.client_id = packet.user_name
-        ban = self._ban(packet, visit)
+            packet.client_id = visit.client_id = user
+        unwelcome = self._unwelcome(visit, packet.client_id or listener.client_id_prefix, packet.version)
+        if unwelcome is not None:
+            return unwelcome
+        ban = self._ban(visit, packet.user_name or "")
         return None if ban is None else (ReasonCode.BANNED, ban.reason)
+
+    def _unwelcome(self, visit: Visit, client_id: str, version: int) -> tuple[int, str] | None:
+        """What a listener that is there takes nobody with, whoever it is: reason code and words."""
+        name = _VERSIONS[version]
+        if name not in self._listeners[visit.listener].versions:
+            return ReasonCode.UNSUPPORTED_PROTOCOL_VERSION, f"MQTT {name} is not for this listener"
+        prefixes = self._doorkeepers[visit.listener].access.client_id_prefixes
+        if prefixes and not client_id.startswith(tuple(prefixes)):
+            return ReasonCode.CLIENT_IDENTIFIER_NOT_VALID, "its client id begins with none of client_id_prefixes"
+        return None
 
     def _wait(self, client_id: str, visit: Visit, now: float) -> float:
         """How long a client has to wait that would take the place of another."""
         session = self.engine.sessions.get(client_id)
         other = None if session is None else session.client
-        if not isinstance(other, Connection):
+        if not isinstance(other, Connection) or other.visit is visit:  # itself, that authenticates again
             return 0.0
         return self._guard.taken_over(client_id, other.visit.address, visit.address, now)
 
-    def _in_a_task(self, work: Coroutine[None, None, None]) -> None:
+    def _in_a_task(
+        self,
+        client: Client,
+        packet: Connect,
+        visit: Visit,
+        work: Coroutine[None, None, None],
+        again: Callable[[], None],
+    ) -> None:
         task = asyncio.get_running_loop().create_task(work)
-        self._deciding.add(task)
-        task.add_done_callback(self._deciding.discard)
+        self._undecided[visit] = _Undecided(client, packet.user_name or "", task, again)
+        self._tasks.add(task)
+        task.add_done_callback(partial(self._is_decided, visit))
+
+    def _is_decided(self, visit: Visit, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        undecided = self._undecided.get(visit)
+        if undecided is not None and undecided.task is task:  # otherwise it goes on in another one
+            del self._undecided[visit]
 
     async def _decide(self, doorkeeper: Doorkeeper, client: Client, packet: Connect, visit: Visit) -> None:
+        user = packet.user_name or ""
         try:
-            verdict, way = await doorkeeper.decide(_applicant(packet, visit), lambda: self._ban(packet, visit))
-            self._answer(doorkeeper, client, packet, visit, verdict, way)
+            verdict, way = await doorkeeper.decide(_applicant(packet, visit), lambda: self._ban(visit, user))
+            self._answer(client, packet, visit, verdict, way)
         except Exception:
             logger.exception("a fault of ours ended the login of %s", visit.address)
             client.refuse(ReasonCode.UNSPECIFIED_ERROR, "its login failed", self._now())
 
-    def _ban(self, packet: Connect, visit: Visit) -> Denied | None:
-        """Whether so many logins have failed meanwhile that nobody is to be asked any more."""
-        now = self._now()
-        if self._guard.banned_until(visit.host, packet.user_name or "", now) > now:
-            return Denied(reason="too many logins failed", is_guess=False)
-        return None
+    def _end_exchange(
+        self, client: Client, packet: Connect, visit: Visit, verdict: Admitted | Denied, data: bytes
+    ) -> None:
+        """What an exchange came to; much may have changed since it began."""
+        objection = self._objection(packet, visit)
+        if objection is not None:
+            client.refuse(*objection, self._now())
+            return
+        doorkeeper = self._doorkeepers[visit.listener]
+        tried = verdict.user if isinstance(verdict, Admitted) else verdict.tried
+        ban = self._ban(visit, tried)
+        if ban is not None:
+            verdict = ban
+        elif isinstance(verdict, Admitted) and not doorkeeper.still_admits(_Inside(client, verdict, _SCRAM)):
+            verdict = Denied(reason="it may not come in any more", is_guess=False)
+        self._answer(client, packet, visit, verdict, _SCRAM, data)
 
-    async def _let_in_later(self, wait: float, let_in: Callable[[], None]) -> None:
-        await asyncio.sleep(wait)
-        let_in()
+    def _ban(self, visit: Visit, user: str) -> Banned | None:
+        """Whether so many logins have failed, perhaps meanwhile, that nobody is to be asked."""
+        now = self._now()
+        return Banned() if self._guard.banned_until(visit.host, user, now) > now else None
 
     def _answer(
         self,
-        doorkeeper: Doorkeeper,
         client: Client,
         packet: Connect,
         visit: Visit,
@@ -381,38 +494,53 @@ class AccessGate(Gate):
         way: str,
         data: bytes = b"",
     ) -> None:
+        """Tell a client what was decided."""
         now = self._now()
+        user = packet.user_name or ""
         if isinstance(verdict, Denied):
             if verdict.is_guess:
-                self._guard.failed(visit.host, packet.user_name or "", now)
-            client.refuse(ReasonCode.NOT_AUTHORIZED, verdict.reason, now)
+                self._failed(visit, verdict.tried or user, now)
+            code = ReasonCode.BANNED if isinstance(verdict, Banned) else ReasonCode.NOT_AUTHORIZED
+            client.refuse(code, verdict.reason, now)
             return
         if way:
-            self._guard.succeeded(visit.host, packet.user_name or "", now)
+            self._guard.succeeded(visit.host, user or verdict.user, now)
         # Who may come in may have to wait before it takes the place of another; who may not never does.
         wait = self._wait(packet.client_id, visit, now)
-        let_in = partial(self._let_in, doorkeeper, client, packet, visit, verdict, way, data)
         if wait > 0:
-            self._in_a_task(self._let_in_later(wait, let_in))
+            again = partial(self.login, client, packet, visit, now)
+            if way == _SCRAM:  # it cannot be asked a second time
+                again = partial(self._end_exchange, client, packet, visit, verdict, data)
+            work = self._let_in_later(wait, client, packet, visit, verdict, way, data)
+            self._in_a_task(client, packet, visit, work, again)
         else:
-            let_in()
+            self._let_in(client, packet, visit, verdict, way, data)
 
-    def _let_in(
-        self,
-        doorkeeper: Doorkeeper,
-        client: Client,
-        packet: Connect,
-        visit: Visit,
-        admitted: Admitted,
-        way: str,
-        data: bytes,
+    def _failed(self, visit: Visit, user: str, now: float) -> None:
+        """A login failed. If that begins a ban, it holds for those who wait for their turn too."""
+        self._guard.failed(visit.host, user, now)
+        if self._ban(visit, user) is None:
+            return
+        for other, undecided in list(self._undecided.items()):
+            ban = self._ban(other, undecided.user)
+            if other is not visit and ban is not None:
+                self.lost(other)
+                undecided.client.refuse(ReasonCode.BANNED, ban.reason, now)
+
+    async def _let_in_later(
+        self, wait: float, client: Client, packet: Connect, visit: Visit, admitted: Admitted, way: str, data: bytes
     ) -> None:
+        await asyncio.sleep(wait)
+        self._let_in(client, packet, visit, admitted, way, data)
+
+    def _let_in(self, client: Client, packet: Connect, visit: Visit, admitted: Admitted, way: str, data: bytes) -> None:
         now = self._now()
+        doorkeeper = self._doorkeepers[visit.listener]  # the one that decided: when they change, all begin again
         visit.user = admitted.user
         inside = _Inside(client, admitted, way)
         visit.login = inside
         try:
-            permissions = doorkeeper.permissions(admitted, packet.client_id, visit.host)
+            permissions = doorkeeper.permissions(inside, packet.client_id or visit.given_id, visit.host)
         except ConfigError as error:  # the rules that came with its login
             client.refuse(ReasonCode.NOT_AUTHORIZED, str(error), now)
             return
@@ -420,9 +548,6 @@ class AccessGate(Gate):
         session = self.engine.sessions.get(visit.client_id)
         if session is None or not isinstance(session.client, Connection) or session.client.visit is not visit:
             return  # it could not be let in, or has left meanwhile
-        if not packet.client_id:  # now it has one, which may be named in what it may do
-            permissions = doorkeeper.permissions(admitted, visit.client_id, visit.host)
-            self.engine.change_permissions(session, permissions)
         if admitted.expires_at is not None:
             inside.expiry = _Expiry(client)
             self.engine.deadlines.set(inside.expiry, admitted.expires_at)
@@ -440,6 +565,13 @@ class _Refusal(Exchange):
     def receive(self, data: bytes, now: float) -> None:
         """Send it away."""
         self._client.refuse(self._reason_code, self._text, now)
+
+
+def _names_users(listener: Listener) -> bool:
+    """Whether TLS says who somebody is who comes in there."""
+    if listener.tls is not None:
+        return bool(listener.tls.user_from)
+    return listener.psk is not None and listener.psk.user_from_identity
 
 
 def _applicant(packet: Connect, visit: Visit) -> Applicant:

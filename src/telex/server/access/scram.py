@@ -132,7 +132,8 @@ class ScramExchange(Exchange):
                 self._server.set_client_final(said)
                 self._finish(self._server.get_server_final().encode(), now)
         except (ScramException, UnicodeDecodeError) as error:
-            self._done(Denied(reason=f"{METHOD}: user {self.user[:_SHOWN]!r}: {error}"), b"", now)
+            reason = f"{METHOD}: user {self.user[:_SHOWN]!r}: {error}"
+            self._done(Denied(reason=reason, tried=self.user), b"", now)
 
     def _finish(self, server_final: bytes, now: float) -> None:
         assert self._named.keys is not None  # client-first has named a user

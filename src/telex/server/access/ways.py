@@ -16,6 +16,9 @@ class Applicant(Struct, frozen=True, kw_only=True):
     listener: str = ""
     certificate_user: str = ""  # whom its TLS certificate or its PSK names
 
+    def __repr__(self) -> str:
+        return f"<Applicant {self.user_name!r} of {self.address}>"  # a plugin may write it down: without its password
+
 
 class Admitted(Struct, frozen=True, kw_only=True):
     """It may come in."""
@@ -32,6 +35,7 @@ class Denied(Struct, frozen=True, kw_only=True):
 
     reason: str  # for our log
     is_guess: bool = True  # counts as a failed login, which may lead to a ban
+    tried: str = ""  # whose name it tried, if CONNECT does not say it
 
 
 class Way:
