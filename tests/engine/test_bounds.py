@@ -792,7 +792,7 @@ def test_the_former_message_stays_where_a_larger_one_is_not_taken() -> None:  # 
     pub = world.client("pub").publishes("a", b"x", retain=True).publishes("a", b"y" * 11, retain=True)
     assert world.client("late").subscribes("a").payloads == [b"x"]
     pub.publishes("a", b"", retain=True)
-    assert (world.engine.retained.count, world.engine.retained.payload_bytes) == (0, 0)
+    assert (world.engine.retained.count, world.engine.retained.bytes) == (0, 0)
 
 
 def test_a_will_that_cannot_be_retained_is_delivered() -> None:  # R5: limits hold for wills, too

@@ -27,7 +27,7 @@ def assert_empty(engine: Engine) -> None:
     assert subscriptions._root.subscribers is None
     assert subscriptions._wildcards == 0
     assert [route for route in subscriptions._routes.values() if route.subscriptions or route.groups] == []
-    assert (engine.retained.count, engine.retained.payload_bytes) == (0, 0)
+    assert (engine.retained.count, engine.retained.bytes) == (0, 0)
     assert engine.retained._root.children == {}
     assert len(engine.deadlines) == 0
     assert engine.deadlines._due == {}

@@ -1439,7 +1439,7 @@ FILTERS += [
         V5,
         CONNECTED,
         framed("31", lengthy("61 2f" * 200 + "61"), "00 78"),
-        closes(ReasonCode.TOPIC_NAME_INVALID),
+        ends(ReasonCode.TOPIC_NAME_INVALID),
         "section 3.3.2.1",
     ),
     Row(

@@ -93,7 +93,7 @@ class Connection(Client):
         visit.began_at = now
         self._mount_point = options.mount_point
         self.outbox = Outbox(engine.ready, engine.holding, engine.stats, options.max_outbox_bytes, stream, visit)
-        self.decoder = Decoder(options.maximum_packet_size)
+        self.decoder = Decoder(min(options.maximum_connect_size, options.maximum_packet_size))
         self.session: Session | None = None  # None before the client is admitted and after the end
         self.connect: Connect | None = None  # until it is admitted or refused
         self.version = 0
@@ -301,6 +301,7 @@ class Connection(Client):
     def _on_connect(self, packet: Connect, now: float) -> None:
         self.version = packet.version
         self.connect = packet
+        self.decoder.maximum_packet_size = self.options.maximum_packet_size
         visit = self.visit
         visit.version = packet.version
         visit.client_id = packet.client_id

@@ -394,7 +394,7 @@ class Engine:
             self.stats.publish_dropped += 1
             if not self._is_dropping_retained:
                 self._is_dropping_retained = True
-                reason = f"{self.retained.count:,} messages of {self.retained.payload_bytes:,} bytes are retained"
+                reason = f"{self.retained.count:,} messages of {self.retained.bytes:,} bytes are retained"
                 self.observer.dropping(message.publisher_id, message.topic, reason)
         elif message.payload:
             self._is_dropping_retained = False

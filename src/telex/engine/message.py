@@ -45,6 +45,7 @@ class Message:
     # Defaults here and not in __init__: most messages never need these, and so they cost nothing.
     publisher_id = ""  # client id of who published a retained message; empty if it was the broker itself
     after = 0  # what the journal must have committed before it goes on: that a QoS 2 message is here
+    _weight = -1  # not asked for yet
     _below: "Message | None" = None  # as it is below a mount point
     _mount_point = ""  # which one
     _topic_bytes = b""
@@ -72,6 +73,15 @@ class Message:
 
     def __repr__(self) -> str:
         return f"Message({self.topic!r}, {self.payload!r}, qos={self.qos}, retain={self.retain})"
+
+    @property
+    def weight(self) -> int:
+        """What its payload and its properties take, in bytes, for limits."""
+        weight = self._weight
+        if weight < 0:
+            properties = self.properties
+            weight = self._weight = len(self.payload) + (0 if properties is None else properties.weight)
+        return weight
 
     def is_expired(self, now: float) -> bool:
         """Whether its Message Expiry Interval has passed [MQTT-3.3.2-5]."""

@@ -26,6 +26,7 @@ class Options:
         self,
         *,
         maximum_packet_size: int = 2_000_000,
+        maximum_connect_size: int = 256 * 1024,
         maximum_payload_size: int = LARGEST_PACKET_LIMIT,
         receive_maximum: int = 1_000,
         maximum_qos: int = 2,
@@ -58,6 +59,7 @@ class Options:
         v3_denied_publish: str = "drop",
     ) -> None:
         _check("maximum_packet_size", maximum_packet_size, 20, LARGEST_PACKET_LIMIT)
+        _check("maximum_connect_size", maximum_connect_size, 20, LARGEST_PACKET_LIMIT)
         _check("maximum_payload_size", maximum_payload_size, 0, LARGEST_PACKET_LIMIT)
         _check("receive_maximum", receive_maximum, 1, codes.MAX_PACKET_ID)
         _check("maximum_qos", maximum_qos, 0, 2)
@@ -83,6 +85,7 @@ class Options:
         _check("max_retained_bytes", max_retained_bytes, 1, _ANY)
         _check("retained_expiry", retained_expiry, 1, NEVER_EXPIRES)
         self.maximum_packet_size = maximum_packet_size  # the largest packet that a client may send
+        self.maximum_connect_size = maximum_connect_size  # the largest CONNECT: who sends it is a stranger yet
         self.maximum_payload_size = maximum_payload_size  # of a PUBLISH; a larger one is refused, and no more
         self.receive_maximum = receive_maximum  # messages above QoS 0 that a client may have in flight to us
         self.maximum_qos = maximum_qos

@@ -16,7 +16,7 @@ from telex.flow import Delivery
 _NEVER: Final = math.inf
 _FEW: Final = 200  # messages in memory below which the next ones are fetched from the store,
 _FEW_BYTES: Final = 1024 * 1024  # if their payloads are less than this as well
-_OVERHEAD: Final = 600  # bytes of memory that a message on its way takes besides its payload
+_OVERHEAD: Final = 600  # bytes of memory that a message on its way takes besides its payload and properties
 
 
 class Outgoing(Delivery):
@@ -220,4 +220,4 @@ class Queue:
 
 def _memory_of(message: Message) -> int:
     """What a message on its way adds to the memory in use, in bytes."""
-    return _OVERHEAD + len(message.payload)
+    return _OVERHEAD + message.weight

@@ -33,7 +33,7 @@ class Retained:
         self._deadlines = deadlines
         self._on_expired = on_expired
         self.count = 0
-        self.payload_bytes = 0
+        self.bytes = 0  # that their payloads and properties take
 
     def store(self, message: Message) -> None:
         """Make it its topic's retained message, in place of any other [MQTT-3.3.1-5]."""
@@ -47,7 +47,7 @@ class Retained:
         self._forget(level)
         level.message = message
         self.count += 1
-        self.payload_bytes += len(message.payload)
+        self.bytes += message.weight
         if message.expires_at is not None:
             level.retained = self
             self._deadlines.set(level, message.expires_at)
@@ -68,14 +68,14 @@ class Retained:
 
     def has_room(self, message: Message, max_messages: int, max_bytes: int) -> bool:
         """Whether a message can be retained within these limits; one in place of another may be as large as that."""
-        size = len(message.payload)
-        if self.count < max_messages and self.payload_bytes + size <= max_bytes:
+        size = message.weight
+        if self.count < max_messages and self.bytes + size <= max_bytes:
             return True
         level = self._find(message.topic)
         former = None if level is None else level.message
         if former is None:
             return False
-        return size <= len(former.payload) or self.payload_bytes - len(former.payload) + size <= max_bytes
+        return size <= former.weight or self.bytes - former.weight + size <= max_bytes
 
     def all(self) -> list[Message]:
         """Every retained message."""
@@ -101,7 +101,7 @@ class Retained:
     def _forget(self, level: _Level) -> None:
         if level.message is not None:
             self.count -= 1
-            self.payload_bytes -= len(level.message.payload)
+            self.bytes -= level.message.weight
             level.message = None
             if level.due > 0:
                 self._deadlines.drop(level)

@@ -76,7 +76,7 @@ class SysTopics:
             "clients/expired": stats.clients_expired,
             "messages/stored": stored,
             "store/messages/count": stored,
-            "store/messages/bytes": engine.retained.payload_bytes,
+            "store/messages/bytes": engine.retained.bytes,
             "subscriptions/count": engine.subscriptions.count,
             "shared_subscriptions/count": engine.subscriptions.shared_count,
             "retained messages/count": engine.retained.count,

@@ -13,6 +13,7 @@ NORMAL_CLOSURE: Final = 1000
 PROTOCOL_ERROR: Final = 1002
 UNSUPPORTED_DATA: Final = 1003
 INVALID_DATA: Final = 1007
+POLICY_VIOLATION: Final = 1008
 
 _CONTINUATION: Final = 0x0
 _TEXT: Final = 0x1
@@ -132,28 +133,28 @@ class FrameReader:
         """Whether a frame may begin like that, here."""
         opcode = first & 0x0F
         if first & _RESERVED:
-            self._refuse(PROTOCOL_ERROR, "a frame has reserved bits set, and no extension was agreed on (5.2)")
+            self.refuse(PROTOCOL_ERROR, "a frame has reserved bits set, and no extension was agreed on (5.2)")
         elif second < _MASKED:
-            self._refuse(PROTOCOL_ERROR, "a frame is not masked (5.1)")
+            self.refuse(PROTOCOL_ERROR, "a frame is not masked (5.1)")
         elif opcode & _CONTROL:
             if opcode > _PONG:
-                self._refuse(PROTOCOL_ERROR, f"there is no opcode 0x{opcode:X} (5.2)")
+                self.refuse(PROTOCOL_ERROR, f"there is no opcode 0x{opcode:X} (5.2)")
             elif first < _FIN or second & 0x7F > _LONGEST_CONTROL:
-                self._refuse(PROTOCOL_ERROR, "a control frame is fragmented, or longer than 125 bytes (5.5)")
+                self.refuse(PROTOCOL_ERROR, "a control frame is fragmented, or longer than 125 bytes (5.5)")
         elif opcode == _TEXT:
-            self._refuse(UNSUPPORTED_DATA, "a text frame came; MQTT is in binary frames [MQTT-6.0.0-1]")
+            self.refuse(UNSUPPORTED_DATA, "a text frame came; MQTT is in binary frames [MQTT-6.0.0-1]")
         elif opcode > _BINARY:
-            self._refuse(PROTOCOL_ERROR, f"there is no opcode 0x{opcode:X} (5.2)")
+            self.refuse(PROTOCOL_ERROR, f"there is no opcode 0x{opcode:X} (5.2)")
         elif self._is_within and opcode != _CONTINUATION:
-            self._refuse(PROTOCOL_ERROR, "a message began before the one before it had ended (5.4)")
+            self.refuse(PROTOCOL_ERROR, "a message began before the one before it had ended (5.4)")
         elif not self._is_within and opcode == _CONTINUATION:
-            self._refuse(PROTOCOL_ERROR, "a frame continues a message that did not begin (5.4)")
+            self.refuse(PROTOCOL_ERROR, "a frame continues a message that did not begin (5.4)")
 
     def _long_length(self, field: bytes) -> int:
         """A length of two or eight bytes."""
         length = int.from_bytes(field, "big")
         if length >= 1 << 63 or length < (126 if len(field) == 2 else 65_536):
-            self._refuse(PROTOCOL_ERROR, "the length of a frame is not written in the shortest way (5.2)")
+            self.refuse(PROTOCOL_ERROR, "the length of a frame is not written in the shortest way (5.2)")
         return length
 
     def _on_control(self, opcode: int, payload: bytes) -> None:
@@ -165,18 +166,19 @@ class FrameReader:
                 return
             code = int.from_bytes(payload[:2], "big")
             if len(payload) == 1 or not _may_be_sent(code):
-                self._refuse(PROTOCOL_ERROR, "a Close has no code that may be sent (7.4)")
+                self.refuse(PROTOCOL_ERROR, "a Close has no code that may be sent (7.4)")
                 return
             try:
                 payload[2:].decode()
             except UnicodeDecodeError:
-                self._refuse(INVALID_DATA, "the reason in a Close is not UTF-8 (5.5.1)")
+                self.refuse(INVALID_DATA, "the reason in a Close is not UTF-8 (5.5.1)")
                 return
             self.is_over = True
             self.close_code = code
         # A Pong needs nothing: that its client is there was seen by whoever counts what comes (5.5.3).
 
-    def _refuse(self, close_code: int, fault: str) -> None:
+    def refuse(self, close_code: int, fault: str) -> None:
+        """Read nothing any more, for something that the client did wrong."""
         self.is_over = True
         self.close_code = close_code
         self.fault = fault

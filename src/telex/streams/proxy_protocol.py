@@ -113,6 +113,8 @@ def _read_v1(line: bytes) -> Proxied:
         raise BadHeader(f"version 1: expected PROXY TCP4|TCP6 SOURCE DESTINATION PORT PORT, seen {line!r}")
     kind = IPv4Address if words[1] == b"TCP4" else IPv6Address
     try:
+        if b"%" in line:  # a zone: what stands behind it may be anything, and is of the proxy's machine only
+            raise AddressValueError
         host = kind(words[2].decode("ascii"))
         kind(words[3].decode("ascii"))
     except (AddressValueError, UnicodeDecodeError):

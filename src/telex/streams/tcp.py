@@ -73,7 +73,7 @@ class TcpStream(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
         arrival = self._arrival
         if not arrival.opened(transport):
-            self._handler: Handler = Nobody()
+            self._handler: Handler = NOBODY
             return
         self.address = arrival.address
         self.host = arrival.host
@@ -108,6 +108,7 @@ class TcpStream(asyncio.Protocol):
         self.is_writable = False
         self._arrival.gone()
         self._handler.lost("the connection was closed" if exc is None else f"the connection broke: {exc}")
+        self._handler = NOBODY  # without a circle both are gone at once
 
     # What the handler calls
 
@@ -149,6 +150,9 @@ class Nobody:
 
     def lost(self, reason: str) -> None:
         """Nobody misses it."""
+
+
+NOBODY: Final = Nobody()
 
 
 def host_of(name: object) -> str:

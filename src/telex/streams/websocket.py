@@ -6,7 +6,7 @@ from typing import Final
 
 from telex.streams import frames
 from telex.streams.stream import Handler
-from telex.streams.tcp import Arrival
+from telex.streams.tcp import NOBODY, Arrival
 
 _HIGH_WATER: Final = 65_536
 """Bytes that may wait for a peer that does not read; with more, it does not keep up."""
@@ -16,6 +16,16 @@ _LINGER_SECONDS: Final = 5.0
 
 _FAULT_SECONDS: Final = 1.0
 """How long a peer that broke the rules may take to read why."""
+
+
+_EMPTY_SECONDS: Final = 10.0
+"""In such a time a peer may send ..."""
+
+_MOST_EMPTY: Final = 65_536
+"""... so many bytes of Pings and frames without payload: whoever limits what clients bring sees payload alone."""
+
+_HEAD: Final = 8
+"""Bytes of a frame's head that each byte of payload allows."""
 
 
 class WebSocketStream(asyncio.Protocol):
@@ -32,6 +42,8 @@ class WebSocketStream(asyncio.Protocol):
     # There may be very many of us, most of them idle.
     __slots__ = (
         "_arrival",
+        "_empty",
+        "_empty_until",
         "_handler",
         "_is_closing",
         "_on_gone",
@@ -62,10 +74,12 @@ class WebSocketStream(asyncio.Protocol):
         self._on_gone = on_gone
         self._transport = transport
         self._reader = frames.FrameReader(unmask)
+        self._empty = 0  # bytes without payload, less what the payload that came with them allows
+        self._empty_until = 0.0  # the loop's time when they are forgotten
         self._is_closing = False  # our Close has left
         self._timer: asyncio.TimerHandle | None = None  # until it is over in any case
         transport.set_write_buffer_limits(_HIGH_WATER)
-        self._handler = new_handler(self)
+        self._handler: Handler = new_handler(self)
 
     # What asyncio calls
 
@@ -73,6 +87,11 @@ class WebSocketStream(asyncio.Protocol):
         """Bytes came."""
         reader = self._reader
         payload = reader.receive(data)
+        self._empty += len(data) - (1 + _HEAD) * len(payload)
+        if self._empty > _MOST_EMPTY:
+            self._empty_out()
+        elif self._empty < 0:
+            self._empty = 0
         if payload and not self._is_closing:
             self._handler.received(payload)
         if reader.ping is not None:
@@ -101,6 +120,7 @@ class WebSocketStream(asyncio.Protocol):
         self._arrival.gone()
         self._on_gone(self)
         self._handler.lost(self._reason(exc))
+        self._handler = NOBODY  # without a circle both are gone at once
 
     # What the handler calls
 
@@ -146,6 +166,14 @@ class WebSocketStream(asyncio.Protocol):
         if payload is not None and self.is_writable and not self._is_closing:
             self._reader.ping = None
             self._transport.write(frames.pong(payload))
+
+    def _empty_out(self) -> None:
+        """There are many bytes without payload: that is the end, if they came fast."""
+        now = asyncio.get_running_loop().time()
+        if now < self._empty_until and not self._reader.is_over:
+            self._reader.refuse(frames.POLICY_VIOLATION, "it sends almost nothing but Pings and frames without payload")
+        self._empty = 0
+        self._empty_until = now + _EMPTY_SECONDS
 
     def _end(self) -> None:
         """The peer has said Close, or what cannot be read."""

@@ -73,6 +73,14 @@ def _topic_name(encoded: bytes) -> str:
     return name
 
 
+# What begins with another byte than CONNECT, and people try all the same.
+_OTHER_PROTOCOLS: Final = {
+    0x16: ", as TLS begins; this listener has none",
+    0x50: ", as the PROXY protocol begins; this listener does not expect it",
+    0x47: ", as HTTP begins; this listener speaks MQTT only",
+}
+
+
 class Decoder:
     """Takes bytes as they come, gives packets as they become whole.
 
@@ -130,8 +138,10 @@ class Decoder:
             return None
         first = data[start]
         if self.version == 0 and first != codes.CONNECT << 4:
+            guess = _OTHER_PROTOCOLS.get(first, "")
             raise ProtocolError(
-                ReasonCode.PROTOCOL_ERROR, f"expected CONNECT first, got a first byte of 0x{first:02X} [MQTT-3.1.0-1]"
+                ReasonCode.PROTOCOL_ERROR,
+                f"expected CONNECT first, got a first byte of 0x{first:02X}{guess} [MQTT-3.1.0-1]",
             )
         if available == 1:
             return None

@@ -85,6 +85,11 @@ class Connect(Packet):
         self.password = password
         self.properties = properties
 
+    def __repr__(self) -> str:
+        """Without the password: what is shown may be logged."""
+        password = "" if self.password is None else ", password=..."
+        return f"Connect({self.client_id!r}, version={self.version}, user_name={self.user_name!r}{password})"
+
 
 class ConnAck(Packet):
     """Server to client: come in, or why not (section 3.2)."""

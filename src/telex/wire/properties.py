@@ -94,6 +94,12 @@ class Properties:
         self.subscription_identifier_available = subscription_identifier_available  # 0 or 1
         self.shared_subscription_available = shared_subscription_available  # 0 or 1
 
+    @property
+    def weight(self) -> int:
+        """How many characters and bytes those of any length take together."""
+        texts = len(self.content_type or "") + len(self.response_topic or "") + len(self.correlation_data or b"")
+        return texts + sum([len(name) + len(value) for name, value in self.user_properties])
+
     def copy(self) -> "Properties":
         """The same, to be changed apart from this."""
         other = Properties()

@@ -24,9 +24,6 @@ from telex.streams.stream import Handler, Stream
 from telex.streams.tcp import Arrival
 from telex.streams.websocket import WebSocketStream
 
-_REQUEST_SECONDS: Final = 10.0
-"""How long a client may take from its connection to the end of our answer."""
-
 _FILE_SECONDS: Final = 60.0
 _FILE_RATE: Final = 10_000  # bytes a second; whoever takes a file still more slowly is not waited for
 
@@ -61,6 +58,7 @@ class WebServer:
         opened: makes who uses a WebSocket, as for any stream.
         values: what the API tells: ``$SYS`` topics and what they say; a text that is a number is told as one.
         may_read: whether who names itself so (user name, password, IP address) may use the API. None: everybody may.
+        handshake_timeout: seconds (may be changed) that a client may take from its connection to the end of our answer.
     """
 
     def __init__(
@@ -70,8 +68,10 @@ class WebServer:
         *,
         values: Callable[[], Mapping[str, int | float | str]] | None = None,
         may_read: Callable[[str | None, bytes | None, str], Awaitable[bool]] | None = None,
+        handshake_timeout: float = 10.0,
     ) -> None:
         self.listener = listener
+        self.handshake_timeout = handshake_timeout
         self._opened = opened
         self._values = values
         self._may_read = may_read
@@ -101,7 +101,7 @@ class WebServer:
             application,
             access_log=None,
             handle_signals=False,
-            keepalive_timeout=_REQUEST_SECONDS,
+            keepalive_timeout=self.handshake_timeout,
             lingering_time=1.0,
             shutdown_timeout=_STOP_SECONDS,
             logger=logger,
@@ -213,7 +213,7 @@ class WebServer:
         connection = _connection_of(request)
         if connection is not None:
             seconds = _FILE_SECONDS + file.size / _FILE_RATE
-            connection.allow(seconds + _REQUEST_SECONDS)
+            connection.allow(seconds + self.handshake_timeout)
             response = web.FileResponse(file.path, headers={"X-Content-Type-Options": "nosniff"})
             response.force_close()
             try:
@@ -249,7 +249,7 @@ class HttpConnection(asyncio.Protocol):
             self._transport.abort()
             return
         self._http = http
-        self.allow(_REQUEST_SECONDS)
+        self.allow(self._server.handshake_timeout)
         http.connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
