@@ -110,9 +110,9 @@ async def delivered(port: int) -> list[bytes]:
 
 
 def told(server: Server) -> list[str]:
-    """What the log says, after the end of a broker, without times."""
+    """What the log says, after the end of a broker, without times and levels."""
     assert server.process.stderr is not None
-    return [line.split(" ", 1)[1] for line in server.process.stderr.read().splitlines()]
+    return [line.split(" ", 2)[2] for line in server.process.stderr.read().splitlines()]
 
 
 @needs_prlimit

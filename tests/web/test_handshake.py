@@ -160,18 +160,16 @@ async def test_a_header_without_end_is_refused() -> None:
         assert b" 400 " in await client.end()
 
 
-async def test_who_does_not_end_a_request_has_little_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("telex.server.web.server._REQUEST_SECONDS", 0.05)
-    async with serving() as server, peer(server.port) as silent, peer(server.port) as slow:
+async def test_who_does_not_end_a_request_has_little_time() -> None:
+    async with serving(handshake_timeout=0.05) as server, peer(server.port) as silent, peer(server.port) as slow:
         slow.send(b"GET / HTTP/1.1\r\nX-Slow: ")
         assert await silent.end() == b""
         assert await slow.end() == b""
         await until(lambda: server.server.connection_count == 0)
 
 
-async def test_the_time_of_a_request_ends_with_the_handshake(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("telex.server.web.server._REQUEST_SECONDS", 0.05)
-    async with serving() as server, peer(server.port) as early, peer(server.port) as late:
+async def test_the_time_of_a_request_ends_with_the_handshake() -> None:
+    async with serving(handshake_timeout=0.05) as server, peer(server.port) as early, peer(server.port) as late:
         await early.shakes_hands()
         assert await late.end() == b""  # its time is over, so that of the other one would be
         early.send(frame(b"here"))

@@ -269,6 +269,17 @@ class _Undecided(Struct, eq=False):
     again: Callable[[], None]  # begins once more, when others decide
 
 
+class _Nothing(Permissions):
+    """What a client may do that has to go."""
+
+    def may_publish(self, topic: str) -> bool:
+        """It may not."""
+        return False
+
+
+_NOTHING: Final = _Nothing()
+
+
 class AccessGate(Gate):
     """Asks the doorkeeper of the listener that a client came in by. ``begin`` comes before all else.
 
@@ -317,6 +328,7 @@ class AccessGate(Gate):
                 continue
             refusal = self._reconsidered(session, connection.visit)
             if refusal is not None:
+                session.permissions = _NOTHING  # for its will, too
                 connection.disconnect(*refusal, now)
 
     def _reconsidered(self, session: Session, visit: Visit) -> tuple[int, str] | None:
