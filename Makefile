@@ -3,11 +3,12 @@
 #   make demo      installs Telex into .venv and runs the demonstration
 #   make test      installs what the tests need and passes them
 #
-# make nightly takes hours: ten thousand simulated lives of a broker, two hundred rounds of kill -9 at each QoS, and
-# twenty minutes of fuzzing for each target.
+# make nightly takes hours: attacks during which a good client is timed, ten thousand simulated lives of a broker, two
+# hundred rounds of kill -9 at each QoS, and twenty minutes of fuzzing for each target.
 
 PYTHON ?= python3
 BIN := .venv/bin
+PARALLEL := -n auto --dist worksteal
 SOURCES := pyproject.toml setup.py $(shell find build_backend src -name '*.py')
 
 .PHONY: demo test lint format index nightly bench clean
@@ -17,9 +18,9 @@ demo: .venv/installed
 
 # The sources themselves run interpreted; what was installed runs compiled, where there is a C compiler.
 test: .venv/installed-for-tests lint
-	EXPECT_TELEX=interpreted PYTHONPATH=src $(BIN)/python -m pytest
+	EXPECT_TELEX=interpreted PYTHONPATH=src $(BIN)/python -m pytest $(PARALLEL)
 	@if $(BIN)/telex --version | grep -q compiled; then \
-		EXPECT_TELEX=compiled $(BIN)/python -m pytest; \
+		EXPECT_TELEX=compiled $(BIN)/python -m pytest $(PARALLEL); \
 	else \
 		echo "No C compiler or no headers of Python were found: the compiled run is left out."; \
 	fi
@@ -38,6 +39,7 @@ index: .venv/bin/python
 	$(BIN)/python tools/conformance.py
 
 nightly: .venv/installed-for-tests
+	TEST_P99=1 $(BIN)/python -m pytest -s tests/hostile
 	$(BIN)/python -m tests.simulation --runs 10000 --jobs 2
 	for qos in 0 1 2; do \
 		PYTHONPATH=src $(BIN)/python -m tests.crash --rounds 200 --qos $$qos || exit 1; \

@@ -305,7 +305,7 @@ def test_a_key_in_a_header_is_no_key(issued: Issued) -> None:
 
 
 @pytest.mark.parametrize(
-    "payload", [b"[]", b"7", b'"ann"', b"{", b"\xff", b'{"sub": "ann", "exp": NaN}', b"[" * 20_000]
+    "payload", [b"[]", b"7", b'"ann"', b"{", b"\xff", b'{"sub": "ann", "exp": NaN}', b"[" * 10_000]
 )
 def test_claims_must_be_an_object(issued: Issued, payload: bytes) -> None:
     token = jwt.api_jws.encode(payload, rsa_key(), "RS256").encode()

@@ -109,7 +109,9 @@ def test_the_example_of_the_rfc(monkeypatch: pytest.MonkeyPatch) -> None:  # RFC
 def test_who_does_not_is_refused_at_the_end(user: str, password: str) -> None:
     talk = Talk()
     assert talk.goes(user, password or "?") == ""
-    assert talk.end == Denied(reason=f"{METHOD}: user {user!r}: The client keys don't match.: invalid-proof", tried=user)
+    assert talk.end == Denied(
+        reason=f"{METHOD}: user {user!r}: The client keys don't match.: invalid-proof", tried=user
+    )
 
 
 def test_nobody_finds_out_who_is_there() -> None:

@@ -241,13 +241,13 @@ def test_the_store_counts_messages_and_bytes() -> None:  # section 3.3.1.3
     retained = Retained(Deadlines(), never)
     retained.store(Message("a/b", b"12345"))
     retained.store(Message("a/c", b"123"))
-    assert (retained.count, retained.payload_bytes) == (2, 8)
+    assert (retained.count, retained.bytes) == (2, 8)
     retained.store(Message("a/b", b"1"))
-    assert (retained.count, retained.payload_bytes) == (2, 4)
+    assert (retained.count, retained.bytes) == (2, 4)
     assert retained.remove("a/b")
-    assert (retained.count, retained.payload_bytes) == (1, 3)
+    assert (retained.count, retained.bytes) == (1, 3)
     assert retained.remove("a/c")
-    assert (retained.count, retained.payload_bytes) == (0, 0)
+    assert (retained.count, retained.bytes) == (0, 0)
 
 
 @pytest.mark.parametrize("topic", ["x", "a", "a/b/c", "a/", "/a/b", ""])
@@ -276,7 +276,7 @@ def test_an_expired_message_is_forgotten_by_the_clock() -> None:  # [MQTT-3.3.2-
     deadlines.tick(5.0)
     assert (retained.count, expired) == (2, [])
     deadlines.tick(6.0)
-    assert (retained.count, retained.payload_bytes, len(deadlines)) == (1, 1, 0)
+    assert (retained.count, retained.bytes, len(deadlines)) == (1, 1, 0)
     assert expired == ["a/b"]
 
 

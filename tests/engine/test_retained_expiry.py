@@ -40,7 +40,7 @@ def test_a_retained_message_is_forgotten_in_time(world: World, version: int, qos
     world.advance(1)
     assert world.client("late", version=version).subscribes("a").payloads == []
     assert world.engine.retained.count == 0
-    assert world.engine.retained.payload_bytes == 0
+    assert world.engine.retained.bytes == 0
 
 
 def test_it_is_forgotten_although_nobody_asks(world: World) -> None:

@@ -117,7 +117,7 @@ def test_retained_messages_are_counted_with_their_payload(world: World) -> None:
     pub = world.client("pub", will=Will("c", b"123", retain=True))
     pub.publishes("a", b"12345", retain=True).publishes("b", b"1", retain=True).publishes("b", b"", retain=True)
     pub.drops()
-    assert (world.engine.retained.count, world.engine.retained.payload_bytes) == (2, 8)
+    assert (world.engine.retained.count, world.engine.retained.bytes) == (2, 8)
 
 
 def test_a_session_counts_the_messages_on_their_way(world: World) -> None:  # $SYS/broker/messages/stored

@@ -394,7 +394,7 @@ def assert_empty(engine: Engine) -> None:
     assert subscriptions._exact == {}
     assert subscriptions._root.children == {}
     assert subscriptions._root.subscribers is None
-    assert (engine.retained.count, engine.retained.payload_bytes) == (0, 0)
+    assert (engine.retained.count, engine.retained.bytes) == (0, 0)
     assert engine.retained._root.children == {}
     assert len(engine.deadlines) == 0
     assert engine.stats.clients_connected == 0

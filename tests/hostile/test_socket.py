@@ -155,6 +155,6 @@ def test_one_broker_takes_all_rows_one_after_the_other_and_stands() -> None:  # 
             assert each_of_them.next_packet() == PingResp()
             each_of_them.closes()
         assert server.process.poll() is None
-    assert len(log) > 500, "what is refused is logged"
+    assert len(log) >= 20, "what is refused is logged, until it is too much"
     told = r"\S+ (warning )?(refused|denied) client=.+ address=\S+ .*(reason|rule)=.+\n"
     assert [line for line in log if not re.fullmatch(told, line)] == []

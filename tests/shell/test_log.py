@@ -300,8 +300,8 @@ CAUSES: list[tuple[Callable[[World], None], Options, str, str]] = [
     (
         speaks_http,
         Options(),
-        f'warning refused {NOBODY} reason="expected CONNECT first, got a first byte of 0x47 [MQTT-3.1.0-1] '
-        '(0x82 protocol error)"',
+        f'warning refused {NOBODY} reason="expected CONNECT first, got a first byte of 0x47, as HTTP begins; '
+        'this listener speaks MQTT only [MQTT-3.1.0-1] (0x82 protocol error)"',
         "Client <unknown> disconnected due to protocol error.",
     ),
     (

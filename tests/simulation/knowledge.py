@@ -154,8 +154,8 @@ def _contradictions(engine: Engine) -> Iterator[str]:
             sum(len(session.subscriptions) for session in sessions),
         ),
         "bytes of retained messages": (
-            engine.retained.payload_bytes,
-            sum(len(message.payload) for message in engine.retained.all()),
+            engine.retained.bytes,
+            sum(_weight(message) for message in engine.retained.all()),
         ),
     }
     for session in sessions:
@@ -173,4 +173,14 @@ def _in_memory(session: Session) -> list[Outgoing]:
 
 
 def _memory(message: Message) -> int:
-    return 600 + len(message.payload)
+    return 600 + _weight(message)
+
+
+def _weight(message: Message) -> int:
+    """What its payload and its properties take; those of any length."""
+    said = message.properties
+    if said is None:
+        return len(message.payload)
+    texts = [said.content_type or "", said.response_topic or "", said.correlation_data or b""]
+    texts += [text for pair in said.user_properties for text in pair]
+    return len(message.payload) + sum(map(len, texts))

@@ -126,7 +126,8 @@ class Message:
 
     @property
     def memory(self) -> int:
-        return _OVERHEAD + len(self.payload)
+        said = sum([len(name) + len(value) for name, value in self.user_properties])
+        return _OVERHEAD + len(self.payload) + said
 
     def is_expired(self, now: float) -> bool:
         return self.expires_at is not None and self.expires_at <= now

@@ -464,7 +464,7 @@ def leftovers(engine: Engine) -> list[str]:
         "filters with wildcards by their counter": subscriptions._wildcards,
         "routes to somebody": routes,
         "retained messages by their counter": retained.count,
-        "bytes of retained messages": retained.payload_bytes,
+        "bytes of retained messages": retained.bytes,
         "levels of retained messages": list(retained._root.children),
         "deadlines": len(engine.deadlines),
         "seconds with deadlines": list(engine.deadlines._due),

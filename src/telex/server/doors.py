@@ -12,6 +12,7 @@ import os
 import socket
 import ssl
 import stat
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -31,6 +32,7 @@ _BATCH: Final = 16  # connections that are taken in before everything else has i
 _PAUSE_SECONDS: Final = 1.0  # after no connection could be taken in
 _TELL_SECONDS: Final = 60.0  # between two complaints of that
 _REFUSALS: Final = 3  # lines about refused connections of one address in ten seconds
+_SPARE_FILES: Final = 32  # that connections leave to the broker: for its store, its log, certificates
 _FREE_PORT_TRIES: Final = 20  # to find a port that is free for IPv4 and IPv6
 _LAST_BYTES: Final = 65_536  # of a connection that is refused, and read by nobody
 _NO_IPV6: Final = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPROTONOSUPPORT)
@@ -102,6 +104,7 @@ class Door:
         self._accepting: list[asyncio.Task[None]] = []  # if we do: one for each socket
         self._arriving: set[asyncio.Task[None]] = set()  # one for each connection that is no stream yet
         self._complained_at = 0.0  # seconds since 1970
+        self._most_files = 0  # what is numbered higher is for the broker itself
         self._refusals = Throttle(_REFUSALS)
 
     async def open(self) -> None:
@@ -113,6 +116,7 @@ class Door:
         """
         self._lock = Lock(self.listener)
         self._tell_of_certificates()
+        self._most_files = _most_files()
         self._sockets = await _listen(self.listener)
         try:
             if self.listener.path:
@@ -261,6 +265,16 @@ class Door:
             if count % _BATCH == 0:
                 await asyncio.sleep(0)
 
+    def has_room(self, number: int) -> bool:
+        """Whether a connection whose file has this number leaves enough files to the broker itself.
+
+        Otherwise nothing could be stored, and asyncio would lose connections without a word.
+        """
+        if number < self._most_files:
+            return True
+        self._complain(OSError(errno.EMFILE, os.strerror(errno.EMFILE)))
+        return False
+
     def _complain(self, error: OSError) -> None:
         now = self._now()
         if now - self._complained_at < _TELL_SECONDS:
@@ -277,7 +291,7 @@ class Door:
         visitor.is_from(name)
         is_stream = False
         try:
-            is_stream = await self._bring_in(connection, visitor)
+            is_stream = self.has_room(connection.fileno()) and await self._bring_in(connection, visitor)
         except _Refused as refused:
             fields = {"address": visitor.address, "listener": self.name, "reason": str(refused)}
             self._refusals.tell(visitor.host, Event("refused", fields, is_refusal=True), self._now())
@@ -430,7 +444,9 @@ class _Visitor(Arrival):
         transport = cast(asyncio.Transport, transport)  # those of uvloop are none by their class
         name = transport.get_extra_info("peername")
         self.is_from(name)
-        wait = self.ask_guard() if name else None  # without a name it is gone already
+        wait = None
+        if name and self._door.has_room(transport.get_extra_info("socket").fileno()):  # without a name it is gone
+            wait = self.ask_guard()
         if wait is None:
             transport.abort()
             return False
@@ -522,6 +538,16 @@ def _known_names(listener: Listener) -> list[str]:
     except ValueError:
         return [host] if host and host != "localhost" else []
     return [] if address.is_loopback or address.is_unspecified else [host]
+
+
+def _most_files() -> int:
+    """How many files connections may have, so that some are left: files get the lowest number that is free."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return sys.maxsize
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return sys.maxsize if most == resource.RLIM_INFINITY else most - min(_SPARE_FILES, most // 4)
 
 
 async def _peek(connection: socket.socket) -> bytes:
