@@ -54,6 +54,7 @@ ORDER = {
         ["rules.py", "password_file.py", "certificates.py", "plugins.py", "scram.py"],
         ["acl_file.py", "http.py"],
         ["jwt.py"],
+        ["doorkeeper.py"],
         ["gate.py"],
     ],
     "server/stores/": [["changes.py"], ["sqlite.py"]],

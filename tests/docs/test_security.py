@@ -25,7 +25,7 @@ from telex.errors import Refused
 from telex.server import broker as broker_module
 from telex.server import public
 from telex.server.access import passwords
-from telex.server.access.gate import Doorkeeper
+from telex.server.access.doorkeeper import Doorkeeper
 from telex.server.access.http import HttpWay
 from telex.server.access.jwt import JwtWay
 from telex.server.access.password_file import Hasher

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from telex.engine.options import Options
 from telex.server import doors
-from telex.server.access.gate import AccessGate, Doorkeeper
+from telex.server.access.doorkeeper import Doorkeeper
+from telex.server.access.gate import AccessGate
 from telex.server.access.password_file import Hasher
 from telex.server.access.secret import lasting_secret
 from telex.server.access.ways import Admitted, Applicant, Denied

@@ -12,27 +12,20 @@ from telex.codes import MQTT_3_1, MQTT_3_1_1, MQTT_5, ReasonCode
 from telex.engine.connection import Connection
 from telex.engine.deadlines import Timed
 from telex.engine.engine import Engine
-from telex.engine.permissions import EVERYTHING, Grant, Permissions, publishing, receiving
+from telex.engine.permissions import Permissions
 from telex.engine.seams import Client, Exchange, Gate
 from telex.engine.session import Session
 from telex.engine.visit import Visit
-from telex.server.access.acl_file import AclFile, read_acl_file
-from telex.server.access.certificates import CertificateWay
-from telex.server.access.password_file import Hasher, PasswordFile
-from telex.server.access.plugins import load
-from telex.server.access.rules import Rules
-from telex.server.access.ways import Admitted, Applicant, Denied, Way
-from telex.server.config import Access, ConfigError, Listener
+from telex.server.access.doorkeeper import CERTIFICATE, SCRAM, Banned, Doorkeeper, Inside
+from telex.server.access.ways import Admitted, Applicant, Denied
+from telex.server.config import ConfigError, Listener
 from telex.wire.packets import Connect
 
 logger = logging.getLogger("telex")
 
 if TYPE_CHECKING:
-    from telex.server.access.jwt import JwtWay
-    from telex.server.access.scram import Done, Scram
+    pass
 
-_CERTIFICATE: Final = "certificate"  # the name of the way of those whom TLS names
-_SCRAM: Final = "SCRAM-SHA-256"  # the authentication method, and the name of the way
 _VERSIONS: Final = {MQTT_3_1: "3.1", MQTT_3_1_1: "3.1.1", MQTT_5: "5.0"}
 
 
@@ -52,15 +45,6 @@ class LoginGuard(Protocol):
         """A client takes the place of another with its id: seconds that it has to wait."""
 
 
-class _Inside(Struct):
-    """A client that was let in."""
-
-    client: Client
-    admitted: Admitted
-    way: str  # the name of the way that let it in; empty: it is anonymous
-    expiry: Timed | None = None
-
-
 class _Expiry(Timed):
     """The moment when a client's token is over."""
 
@@ -71,193 +55,6 @@ class _Expiry(Timed):
     def on_due(self, now: float) -> None:
         """It has come."""
         self._client.disconnect(ReasonCode.MAXIMUM_CONNECT_TIME, "its token has expired", now)
-
-
-class Banned(Denied, frozen=True, kw_only=True):
-    """So many logins have failed that nobody is asked."""
-
-    reason: str = "too many logins failed"
-    is_guess: bool = False
-
-
-class Doorkeeper:
-    """One ``Access``, read and ready.
-
-    Args:
-        access: its description.
-        hasher: where passwords are hashed.
-        now: the broker's clock.
-        secret: what SCRAM hides from strangers who is known with; None: one that is as old as the process.
-        strangers_may_use_hash: whether clients that nobody knows may subscribe to everything.
-
-    Raises:
-        ConfigError: a file or a rule that cannot be used.
-    """
-
-    def __init__(
-        self,
-        access: Access,
-        hasher: Hasher,
-        *,
-        now: Callable[[], float],
-        secret: bytes | None = None,
-        strangers_may_use_hash: bool = True,
-    ) -> None:
-        self.access = access
-        self._now = now
-        self._strangers_may_use_hash = strangers_may_use_hash
-        self._passwords = PasswordFile(access.password_file, hasher) if access.password_file else None
-        self._jwt: JwtWay | None = None
-        self._ways = self._make_ways(access)
-        self._scram = self._make_scram(access, secret)
-        self._acl_file: AclFile | None = read_acl_file(access.acl_file) if access.acl_file else None
-        self._rules: Rules | None = Rules.of(access) if access.rules else None
-
-    def _make_ways(self, access: Access) -> dict[str, Way]:
-        """The ways in the order in which they are asked, by their names.
-
-        What brings large libraries with it is loaded when it is wanted.
-        """
-        ways: dict[str, Way] = {_CERTIFICATE: CertificateWay()}
-        if access.jwt:
-            from telex.server.access import jwt
-
-            self._jwt = ways["jwt"] = jwt.JwtWay(*access.jwt, clock=self._now)
-        if access.http:
-            from telex.server.access.http import HttpWay
-
-            for number, http in enumerate(access.http, 1):
-                ways[f"http {number}"] = HttpWay(http, clock=self._now)
-        for plugin in access.plugins:
-            name = first = f"plugin {plugin.name}"
-            number = 1
-            while name in ways:  # the same class with other options
-                number += 1
-                name = f"{first} {number}"
-            ways[name] = load(plugin)
-        if self._passwords is not None:  # the last one: it has an opinion about every user name
-            ways["password_file"] = self._passwords
-        return ways
-
-    def _make_scram(self, access: Access, secret: bytes | None) -> "Scram | None":
-        if not access.scram or self._passwords is None:
-            return None
-        from telex.server.access.scram import Scram
-
-        keys = self._passwords.scram_keys
-        return Scram(keys) if secret is None else Scram(keys, secret=secret)
-
-    async def open(self, former: "Doorkeeper | None" = None) -> None:
-        """Get ready, in place of ``former`` after a reload. A ConfigError or an OSError says why that is impossible."""
-        if self._jwt is not None and former is not None and former._jwt is not None:
-            self._jwt.take_keys(former._jwt)
-        opened: list[Way] = []
-        try:
-            for way in self._ways.values():
-                await way.open()
-                opened.append(way)
-        except BaseException:
-            for way in opened:
-                await way.close()
-            raise
-
-    async def close(self) -> None:
-        """Let go of everything."""
-        for way in self._ways.values():
-            await way.close()
-
-    @property
-    def names(self) -> list[str]:
-        """The ways of logging in, and what decides what clients may do."""
-        rules = {"acl_file": self._acl_file is not None, "rules": self._rules is not None}
-        return [*self._ways, *(name for name, is_there in rules.items() if is_there)]
-
-    @property
-    def asks(self) -> bool:
-        """Whether there is anything to ask about who comes in; otherwise anonymous access decides alone."""
-        return len(self._ways) > 1
-
-    async def decide(self, applicant: Applicant, ban: Callable[[], Banned | None]) -> tuple[Admitted | Denied, str]:
-        """Whether an applicant may come in, and the name of the way that said so.
-
-        ``ban`` is asked before each way: many may try at once, and fail meanwhile.
-        """
-        for name, way in self._ways.items():
-            denied = ban()
-            if denied is not None:
-                return denied, name
-            verdict = await way.check(applicant)
-            if verdict is not None:
-                return verdict, name
-        return self.decide_anonymous(applicant), ""
-
-    def decide_anonymous(self, applicant: Applicant) -> Admitted | Denied:
-        """Whether somebody may come in about whom no way has an opinion."""
-        if not self.access.allow_anonymous:
-            reason = "it has no user name" if applicant.user_name is None else "no way of logging in knows it"
-            return Denied(reason=reason, is_guess=applicant.user_name is not None)
-        if applicant.user_name is not None and self.asks:
-            return Denied(reason="no way of logging in knows it")
-        return Admitted(user=applicant.user_name or "")
-
-    def still_admits(self, inside: _Inside) -> bool:
-        """Whether somebody who came in before a reload could now."""
-        if not inside.way:  # a name that nobody checked does no longer, if there is who checks names now
-            return bool(self.access.allow_anonymous) and not (self.asks and inside.admitted.user)
-        if inside.way == _SCRAM:
-            return self._scram is not None and self._scram.still_admits(inside.admitted)
-        way = self._ways.get(inside.way)
-        return way is not None and way.still_admits(inside.admitted)
-
-    def permissions(self, inside: _Inside, client_id: str, host: str) -> Permissions:
-        """What a client may do that was let in.
-
-        Raises:
-            ConfigError: rules that came with its login cannot be used.
-        """
-        admitted = inside.admitted
-        permissions = EVERYTHING
-        if admitted.rules is not None:
-            rules = Rules(admitted.rules, self.access.groups, groups_may_come=True, title="rule of its login")
-            permissions = rules.permissions(admitted.user, client_id, host, admitted.groups)
-        elif self._rules is not None:
-            permissions = self._rules.permissions(admitted.user, client_id, host, admitted.groups)
-        elif self._acl_file is not None:
-            permissions = self._acl_file.permissions(admitted.user or None, client_id)
-        # A name that nobody has checked makes no acquaintance.
-        if not (inside.way and admitted.user) and not self._strangers_may_use_hash:
-            return _NotEverything(permissions)
-        return permissions
-
-    def exchange(self, method: str, client: Client, done: "Done", user: str | None) -> Exchange | None:
-        """An authentication by a method; None: we do not know it. ``user`` is who it must be, None: anybody."""
-        if method == _SCRAM and self._scram is not None:
-            return self._scram.begin(client, done, user=user)
-        return None
-
-
-class _NotEverything(Permissions):
-    """What others allow, but no filter that is about every topic."""
-
-    def __init__(self, inner: Permissions) -> None:
-        super().__init__()
-        self.limits_receiving = inner.limits_receiving
-        self._inner = inner
-
-    def grant_publish(self, topic: str) -> Grant:
-        """As others say."""
-        return publishing(self._inner, topic)
-
-    def grant_subscribe(self, topic_filter: str) -> Grant:
-        """As others say, but for ``#`` and ``+/#``."""
-        *levels, last = topic_filter.split("/")
-        if last == "#" and all(level == "+" for level in levels):
-            return Grant(-1, may_retain=False, rule="strangers_may_use_hash = false")
-        return self._inner.grant_subscribe(topic_filter)
-
-    def grant_receive(self, topic: str) -> Grant:
-        """As others say."""
-        return receiving(self._inner, topic)
 
 
 class _Undecided(Struct, eq=False):
@@ -337,14 +134,14 @@ class AccessGate(Gate):
         doorkeeper = self._doorkeepers.get(visit.listener)
         if doorkeeper is None:
             return ReasonCode.ADMINISTRATIVE_ACTION, "its listener was removed"
-        if not isinstance(inside, _Inside):
+        if not isinstance(inside, Inside):
             return None
         wrong = self._unwelcome(visit, session.client_id, visit.version)
         if wrong is not None:
             return ReasonCode.NOT_AUTHORIZED, wrong[1]
         names_users = _names_users(self._listeners[visit.listener])
         is_stranger = names_users and not inside.way and inside.admitted.user
-        is_unnamed = not names_users and inside.way == _CERTIFICATE
+        is_unnamed = not names_users and inside.way == CERTIFICATE
         if is_stranger or is_unnamed or not doorkeeper.still_admits(inside):
             return ReasonCode.NOT_AUTHORIZED, "it may not come in any more"
         try:
@@ -358,7 +155,7 @@ class AccessGate(Gate):
     def gone(self, visit: Visit) -> None:
         """A client that was let in has left."""
         inside = visit.login
-        if isinstance(inside, _Inside) and inside.expiry is not None:
+        if isinstance(inside, Inside) and inside.expiry is not None:
             self.engine.deadlines.drop(inside.expiry)
         visit.login = None  # without a circle all of it is gone at once
 
@@ -404,7 +201,7 @@ class AccessGate(Gate):
         doorkeeper = self._doorkeepers[visit.listener]
         method = "" if packet.properties is None else packet.properties.authentication_method or ""
         inside = visit.login
-        user = inside.admitted.user if isinstance(inside, _Inside) else packet.user_name
+        user = inside.admitted.user if isinstance(inside, Inside) else packet.user_name
 
         def done(verdict: Admitted | Denied, data: bytes, now: float) -> None:
             self._end_exchange(client, packet, visit, verdict, data)
@@ -488,9 +285,9 @@ class AccessGate(Gate):
         ban = self._ban(visit, tried)
         if ban is not None:
             verdict = ban
-        elif isinstance(verdict, Admitted) and not doorkeeper.still_admits(_Inside(client, verdict, _SCRAM)):
+        elif isinstance(verdict, Admitted) and not doorkeeper.still_admits(Inside(client, verdict, SCRAM)):
             verdict = Denied(reason="it may not come in any more", is_guess=False)
-        self._answer(client, packet, visit, verdict, _SCRAM, data)
+        self._answer(client, packet, visit, verdict, SCRAM, data)
 
     def _ban(self, visit: Visit, user: str) -> Banned | None:
         """Whether so many logins have failed, perhaps meanwhile, that nobody is to be asked."""
@@ -521,7 +318,7 @@ class AccessGate(Gate):
         wait = self._wait(packet.client_id, visit, now)
         if wait > 0:
             again = partial(self.login, client, packet, visit, now)
-            if way == _SCRAM:  # it cannot be asked a second time
+            if way == SCRAM:  # it cannot be asked a second time
                 again = partial(self._end_exchange, client, packet, visit, verdict, data)
             work = self._let_in_later(wait, client, packet, visit, verdict, way, data)
             self._in_a_task(client, packet, visit, work, again)
@@ -549,7 +346,7 @@ class AccessGate(Gate):
         now = self._now()
         doorkeeper = self._doorkeepers[visit.listener]  # the one that decided: when they change, all begin again
         visit.user = admitted.user
-        inside = _Inside(client, admitted, way)
+        inside = Inside(client, admitted, way)
         visit.login = inside
         try:
             permissions = doorkeeper.permissions(inside, packet.client_id or visit.given_id, visit.host)
