@@ -32,7 +32,7 @@ def extensions() -> list:
     files = sorted(
         path for pattern in CORE for path in glob(f"src/telex/{pattern}") if not path.endswith("__init__.py")
     )
-    # What is not compiled is mypy's business and not the build's, where the libraries are not installed that it imports.
+    # What is not compiled is mypy's business and not the build's, where the libraries that it imports are not there.
     return mypycify(["--follow-imports=silent", *files], opt_level="3", debug_level="0", group_name="telex")
 
 
