@@ -8,7 +8,8 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-PARALLEL := -n auto --dist worksteal
+# Most tests wait most of the time: two for each core.
+PARALLEL = -n $(shell $(BIN)/python -c 'import os; print(2 * os.cpu_count())') --dist worksteal
 SOURCES := pyproject.toml setup.py $(shell find build_backend src -name '*.py')
 
 .PHONY: demo test lint format index nightly bench clean
@@ -18,9 +19,11 @@ demo: .venv/installed
 
 # The sources themselves run interpreted; what was installed runs compiled, where there is a C compiler.
 test: .venv/installed-for-tests lint
-	EXPECT_TELEX=interpreted PYTHONPATH=src $(BIN)/python -m pytest $(PARALLEL)
+	EXPECT_TELEX=interpreted PYTHONPATH=src $(BIN)/python -m pytest -m alone
+	EXPECT_TELEX=interpreted PYTHONPATH=src $(BIN)/python -m pytest -m "not alone" $(PARALLEL)
 	@if $(BIN)/telex --version | grep -q compiled; then \
-		EXPECT_TELEX=compiled $(BIN)/python -m pytest $(PARALLEL); \
+		EXPECT_TELEX=compiled $(BIN)/python -m pytest -m alone && \
+		EXPECT_TELEX=compiled $(BIN)/python -m pytest -m "not alone" $(PARALLEL); \
 	else \
 		echo "No C compiler or no headers of Python were found: the compiled run is left out."; \
 	fi

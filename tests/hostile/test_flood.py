@@ -12,6 +12,8 @@ import pytest
 from tests.hostile import attack
 from tests.hostile.siege import Steady, Watch, attackers, besieged, mirror, sources
 
+pytestmark = pytest.mark.alone
+
 DESCRIPTION = """
 [[listeners]]
 host = "127.0.0.1"

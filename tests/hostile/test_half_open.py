@@ -3,9 +3,13 @@
 import ssl
 from pathlib import Path
 
+import pytest
+
 from tests.certificates import Authority
 from tests.hostile import attack
 from tests.hostile.siege import Steady, Watch, attackers, besieged, mirror, sources
+
+pytestmark = pytest.mark.alone
 
 PLAIN = """
 [[listeners]]

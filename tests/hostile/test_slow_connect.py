@@ -6,9 +6,13 @@ from base64 import b64encode
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
+
 from tests.certificates import Authority
 from tests.hostile import attack
 from tests.hostile.siege import Steady, Watch, attackers, besieged, mirror, sources
+
+pytestmark = pytest.mark.alone
 
 DESCRIPTION: Final = """
 [[listeners]]

@@ -7,6 +7,8 @@ import pytest
 from tests.hostile import attack
 from tests.hostile.siege import Steady, Watch, attackers, besieged, mirror
 
+pytestmark = pytest.mark.alone
+
 DESCRIPTION = """
 [[listeners]]
 host = "127.0.0.1"

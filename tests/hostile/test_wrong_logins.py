@@ -3,8 +3,12 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.hostile import attack
 from tests.hostile.siege import PASSWORD, USER, Steady, Watch, attackers, besieged, mirror, sources
+
+pytestmark = pytest.mark.alone
 
 DESCRIPTION = """
 [[listeners]]
