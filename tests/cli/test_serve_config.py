@@ -188,6 +188,17 @@ def test_a_listener_of_the_command_line_is_not_mixed_with_a_file(tmp_path: Path)
 # Ends
 
 
+@pytest.mark.parametrize("words", [("--password-file", "users"), ("--allow-anonymous",)])
+def test_flags_about_access_are_not_mixed_with_listeners_of_their_own_rules(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    path = tmp_path / "x.toml"
+    path.write_text("[[listeners]]\nport = 0\n[listeners.access]\nallow_anonymous = false\n")
+    code, _, err = telex_run("serve", "-c", str(path), "--memory", *words)
+    assert code == 1
+    assert err == f"telex: {words[0]}: {path} has listeners with rules of their own: say it there\n"
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_with_exit_code_0_and_its_files_are_gone(tmp_path: Path, number: signal.Signals) -> None:
     pid_file = tmp_path / "pid"

@@ -138,6 +138,9 @@ def described(options: argparse.Namespace) -> Config:
     config = effective_config(options.config, os.environ, lenient=options.lenient)
     config = _with_listener(config, options)
     access = config.access
+    for word, is_said in (("--password-file", options.password_file), ("--allow-anonymous", options.allow_anonymous)):
+        if is_said and any(listener.access is not None for listener in config.listeners):
+            raise ConfigError(f"{word}: {options.config} has listeners with rules of their own: say it there")
     if options.password_file is not None:
         access = structs.replace(access, password_file=str(Path(options.password_file).absolute()))
     if options.allow_anonymous:
@@ -163,7 +166,7 @@ def described(options: argparse.Namespace) -> Config:
         config = made_public(config)
     limits_of(config)
     if options.config is None:
-        _check_open(config, options)
+        _check_open(config)
     return config
 
 
@@ -182,7 +185,7 @@ def _with_listener(config: Config, options: argparse.Namespace) -> Config:
     return structs.replace(config, listeners=[listener, *config.listeners[1:]])
 
 
-def _check_open(config: Config, options: argparse.Namespace) -> None:
+def _check_open(config: Config) -> None:
     """Nobody shall stand open to others by chance."""
     for listener in config.listeners:
         access = doorkeeping(config, listener)
