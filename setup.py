@@ -19,6 +19,11 @@ CORE = [
     "engine/*.py",
     "streams/frames.py",
     "client/connection.py",
+    "client/message.py",
+    "client/subscription.py",
+    "client/inbox.py",
+    "client/publishing.py",
+    "client/link.py",
     "server/stores/changes.py",
 ]
 

@@ -19,14 +19,12 @@ import secrets
 from scramp import ScramClient, ScramException, ScramMechanism
 
 import telex
-from telex.client.aio import AsyncClient
 from telex.codes import ReasonCode
 from telex.engine.permissions import EVERYTHING
 from telex.engine.seams import Client, Exchange, Gate
 from telex.engine.visit import Visit
 from telex.errors import Refused
 from telex.wire.packets import Connect
-from telex.wire.properties import Properties
 
 METHOD = "SCRAM-SHA-256"
 MECHANISM = ScramMechanism(METHOD)
@@ -94,19 +92,17 @@ class ScramExchange(Exchange):
 
 
 class ScramLogin:
-    """The client's side of one authentication."""
+    """The client's side: a ``telex.client.authentication.Authenticator``."""
+
+    method = METHOD
 
     def __init__(self, user: str, password: str) -> None:
-        self.user = user
-        self._scram = ScramClient([METHOD], user, password)
+        self._user = user
+        self._password = password
 
-    def connect(self) -> Connect:
-        """A CONNECT that begins it."""
-        said = Properties(authentication_method=METHOD, authentication_data=self.first())
-        return Connect(self.user, properties=said)
-
-    def first(self) -> bytes:
-        """Client-first."""
+    def begin(self) -> bytes:
+        """Client-first. Each connection begins anew."""
+        self._scram = ScramClient([METHOD], self._user, self._password)
         return str(self._scram.get_client_first()).encode()
 
     def answer(self, challenge: bytes) -> bytes:
@@ -117,32 +113,31 @@ class ScramLogin:
         except (ScramException, UnicodeDecodeError) as error:
             raise Refused(ReasonCode.NOT_AUTHORIZED, f"the broker does not speak {METHOD}: {error}") from error
 
-    def check(self, data: bytes | None) -> None:
-        """Server-final: raises ``ScramException`` if the broker did not know the password either."""
-        self._scram.set_server_final((data or b"").decode())
+    def finish(self, data: bytes) -> None:
+        """Server-final: the broker must know the password too."""
+        try:
+            self._scram.set_server_final(data.decode())
+        except (ScramException, UnicodeDecodeError) as error:
+            raise Refused(ReasonCode.NOT_AUTHORIZED, f"the broker does not know the password: {error}") from error
 
 
 async def main() -> None:
     """Show it."""
     gate = ScramGate({"ann": "correct horse"})
     async with telex.Broker(port=0, gate=gate) as broker:
-        login = ScramLogin("ann", "correct horse")
-        client = AsyncClient(login.connect(), authenticator=login)
-        connack = await client.connect("127.0.0.1", broker.port)
-        login.check(connack.properties and connack.properties.authentication_data)
-        print("ann: connected, and the broker has shown that it knows her")
-        await client.close()
+        address = f"mqtt://127.0.0.1:{broker.port}"
+        async with telex.Client(address, client_id="ann", authenticator=ScramLogin("ann", "correct horse")):
+            print("ann: connected, and the broker has shown that it knows her")
 
         for user, password in (("ann", "wrong"), ("bob", "correct horse")):
-            login = ScramLogin(user, password)
             try:
-                await AsyncClient(login.connect(), authenticator=login).connect("127.0.0.1", broker.port)
+                async with telex.Client(address, client_id=user, authenticator=ScramLogin(user, password)):
+                    print(f"{user}, {password!r}: connected")
             except Refused as error:
                 print(f"{user}, {password!r}: {error}")
         try:
-            await AsyncClient(Connect("sensor", user_name="ann", password=b"correct horse")).connect(
-                "127.0.0.1", broker.port
-            )
+            async with telex.Client(address, client_id="sensor", user="ann", password="correct horse"):
+                print("without the method: connected")
         except Refused as error:
             print(f"without the method: {error}")
 

@@ -3,10 +3,10 @@
 import pytest
 
 from telex.codes import ReasonCode
-from telex.errors import MqttError, NotConnected, ProtocolError, Refused, Timeout
+from telex.errors import MqttError, NotConnected, OutboxFull, ProtocolError, Refused, Timeout, Untrusted
 
 
-@pytest.mark.parametrize("error", [ProtocolError, Refused, NotConnected, Timeout])
+@pytest.mark.parametrize("error", [ProtocolError, Refused, NotConnected, Untrusted, OutboxFull, Timeout])
 def test_every_error_between_two_ends_is_an_mqtt_error(error: type[Exception]) -> None:  # section 4.13
     assert error.__bases__ == (MqttError,)
 
@@ -30,7 +30,7 @@ def test_a_refusal_carries_the_code_of_the_version_spoken(reason_code: int) -> N
     assert str(error) == "user 'u' may not publish to 'a'"
 
 
-@pytest.mark.parametrize("error", [NotConnected, Timeout, MqttError])
+@pytest.mark.parametrize("error", [NotConnected, Untrusted, OutboxFull, Timeout, MqttError])
 def test_the_others_say_what_they_were_given(error: type[MqttError]) -> None:  # section 4.13
     with pytest.raises(MqttError, match="no answer to PINGREQ in 5 s"):
         raise error("no answer to PINGREQ in 5 s")

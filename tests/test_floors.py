@@ -28,7 +28,7 @@ FLOORS = {
 # A folder in a folder stands there like a file, and has an order of its own.
 ORDER = {
     "wire/": [["data.py", "reasons.py"], ["properties.py"], ["packets.py"], ["decode.py", "encode.py"]],
-    "streams/": [["stream.py", "frames.py"], ["tcp.py"], ["proxy_protocol.py", "websocket.py"]],
+    "streams/": [["stream.py", "frames.py"], ["tcp.py"], ["proxy_protocol.py", "websocket.py", "websocket_client.py"]],
     "engine/": [
         ["options.py", "stats.py", "deadlines.py", "message.py", "permissions.py", "visit.py"],
         ["outbox.py", "records.py", "retained.py"],
@@ -40,7 +40,23 @@ ORDER = {
         ["engine.py"],
         ["connection.py", "restore.py"],
     ],
-    "client/": [["connection.py"], ["aio.py"]],
+    "client/": [
+        [
+            "connection.py",
+            "address.py",
+            "payloads.py",
+            "patterns.py",
+            "reconnect.py",
+            "authentication.py",
+            "outbox.py",
+            "background.py",
+        ],
+        ["message.py", "will.py", "tls.py", "link.py"],
+        ["binding.py", "subscription.py", "dialing.py", "publishing.py"],
+        ["inbox.py", "requests.py", "handlers.py", "forgetting.py"],
+        ["aio.py"],
+        ["sync.py"],
+    ],
     "server/": [
         ["config.py"],
         ["access/", "log.py", "tls.py", "stores/", "orders.py", "privileges.py", "public.py"],
@@ -60,9 +76,11 @@ ORDER = {
     "server/stores/": [["changes.py"], ["sqlite.py"]],
     "server/web/": [["files.py", "handshake.py", "masks.py"], ["server.py"]],
     "cli/": [
-        ["loop.py", "main.py", "lines.py"],
-        ["flags.py", "config.py", "tls.py", "passwd.py", "reload.py"],
-        ["serve.py", "pub.py", "sub.py", "acl.py", "doctor.py"],
+        ["loop.py", "main.py", "lines.py", "colours.py", "output.py", "option_files.py", "properties.py", "trace.py"],
+        ["flags.py", "config.py", "tls.py", "passwd.py", "reload.py", "json_text.py"],
+        ["formats.py", "payloads.py"],
+        ["watch.py"],
+        ["serve.py", "pub.py", "sub.py", "rr.py", "acl.py", "doctor.py"],
         ["demo.py"],
     ],
 }
@@ -71,8 +89,19 @@ ORDER = {
 SAME_FLOOR = {("wire/", "topics.py")}
 
 THE_WORLD = {"asyncio", "socket", "ssl", "threading", "time", "random", "os", "sqlite3"}
-MAY_TOUCH_THE_WORLD = ("streams/", "client/aio.py", "server/", "cli/")
-MAY_NOT_ALL_THE_SAME = ("server/stores/changes.py",)
+MAY_TOUCH_THE_WORLD = ("streams/", "client/", "server/", "cli/")
+MAY_NOT_ALL_THE_SAME = (
+    "server/stores/changes.py",
+    "client/connection.py",
+    "client/address.py",
+    "client/payloads.py",
+    "client/message.py",
+    "client/will.py",
+    "client/patterns.py",
+    "client/binding.py",
+    "client/reconnect.py",
+    "client/authentication.py",
+)
 
 
 def room(module: str) -> str:

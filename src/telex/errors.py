@@ -6,6 +6,8 @@
     ├── ProtocolError    the peer broke a rule; the connection closes
     ├── Refused          the other side said no
     ├── NotConnected     there is no connection to do this on
+    ├── Untrusted        TLS: one end does not believe that the other is who it should be
+    ├── OutboxFull       there is no room on disk for what waits for a connection
     └── Timeout          the answer did not come in time
 
 A caller's own slip (a bad topic, a QoS of 3) raises ``ValueError`` or ``TypeError``.
@@ -42,6 +44,14 @@ class Refused(MqttError):
 
 class NotConnected(MqttError):
     """There is no connection to do this on, or it went away before it was done."""
+
+
+class Untrusted(MqttError):
+    """TLS: the broker is not who it should be, or it does not believe that we are. Its text says the remedy."""
+
+
+class OutboxFull(MqttError):
+    """What is published while there is no connection has no room any more, and nothing of it may be dropped."""
 
 
 class Timeout(MqttError):

@@ -1,5 +1,6 @@
 """``telex tls``: what it makes runs a real Mosquitto, passes openssl, and is never written over."""
 
+import asyncio
 import os
 import re
 import shlex
@@ -17,10 +18,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 from cryptography.hazmat.primitives.serialization import load_pem_private_key as load_key
 
+import telex
 from telex.cli import doctor, tls
 from telex.server.config import Config
 from tests.certificates import Authority
-from tests.processes import find, free_port, run, running, wait_for_port
+from tests.processes import SECONDS, find, free_port, run, running, telex_command, wait_for_port
 
 Tls = Callable[..., tuple[int, str, str]]
 
@@ -28,6 +30,7 @@ Tls = Callable[..., tuple[int, str, str]]
 @pytest.fixture
 def telex_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Tls:
     """``telex tls`` in a directory of the test's own: exit code, standard output, standard error."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(telex.__file__).parents[1]))  # for those who run it from there
     monkeypatch.chdir(tmp_path)
 
     def call(*arguments: str) -> tuple[int, str, str]:
@@ -286,7 +289,7 @@ def test_clients_come_in_with_the_commands_that_are_printed(telex_tls: Tls, caps
     _, out, _ = telex_tls("init", "localhost", "--client", "alice", "--dir", "my keys")
     Path("acl").write_text("user alice\ntopic readwrite #\n")
     with mosquitto_as_told(out, f"acl_file {Path('acl').absolute()}") as port:
-        examine, subscribe, paho = lines_below(out, "The client alice, which needs these files:")
+        examine, ours, subscribe, client, paho = lines_below(out, "The client alice, which needs these files:")
         words = shlex.split(examine.replace("8883", str(port)))
         assert words[:3] == ["telex", "doctor", "localhost"]
         assert doctor.run([*words[2:], "--roundtrip"]) == 0
@@ -295,7 +298,31 @@ def test_clients_come_in_with_the_commands_that_are_printed(telex_tls: Tls, caps
         publish = [find("mosquitto_pub"), *words[1 : words.index("-t")], "-t", "kept", "-m", "hello", "-r", "-q", "1"]
         assert run(*publish).returncode == 0
         assert run(find(words[0]), *words[1:], "-C", "1").stdout == "kept hello\n"
+        words = shlex.split(ours)
+        assert words[0] == "telex"
+        done = run(*telex_command(*words[1:], "-p", str(port), "-C", "1"))
+        assert (done.stdout, done.stderr) == ("kept hello\n", "")
+        assert client.startswith('telex: telex.Client("mqtts://localhost", tls=')
+        assert telex_publishes(client.replace("//localhost", f"//localhost:{port}"))
         assert paho_publishes(paho.replace("8883", str(port)))
+
+
+def test_the_lines_for_clients_name_a_server_by_its_address(telex_tls: Tls) -> None:
+    _, out, _ = telex_tls("init", "--only", "2001:db8::7")
+    line = lines_below(out, "A client, which needs that file of the CA:")[3]
+    client = eval(line.removeprefix("telex: "), {"telex": telex})
+    assert isinstance(client, telex.Client)
+    assert line.startswith('telex: telex.Client("mqtts://[2001:db8::7]", tls=telex.ClientTls(ca_file=')
+
+
+def telex_publishes(line: str) -> bool:
+    """Whether our client can publish, made as it was printed."""
+
+    async def publish() -> bool:
+        async with asyncio.timeout(SECONDS), eval(line.removeprefix("telex: "), {"telex": telex}) as client:
+            return await client.publish("a", "x", qos=1) < 0x80
+
+    return asyncio.run(publish())
 
 
 def paho_publishes(line: str) -> bool:

@@ -4,8 +4,8 @@ from typing import Self
 
 import pytest
 
-from telex.client.connection import ClientConnection, Publication
-from telex.codes import MQTT_5
+from telex.client.connection import ClientConnection, Journal, Publication
+from telex.codes import MAX_PACKET_ID, MQTT_5
 from telex.errors import ProtocolError
 from telex.wire.decode import Decoder
 from telex.wire.encode import encode
@@ -20,9 +20,22 @@ class Link:
     hexadecimal with ``wrote`` and ``hears``.
     """
 
-    def __init__(self, connect: Connect | None = None, *, version: int = MQTT_5) -> None:
+    def __init__(
+        self,
+        connect: Connect | None = None,
+        *,
+        version: int = MQTT_5,
+        acknowledges_at_once: bool = True,
+        most_in_flight: int = MAX_PACKET_ID,
+        journal: Journal | None = None,
+    ) -> None:
         self.now = 0.0
-        self.client = ClientConnection(connect or Connect("c", version=version))
+        self.client = ClientConnection(
+            connect or Connect("c", version=version),
+            acknowledges_at_once=acknowledges_at_once,
+            most_in_flight=most_in_flight,
+            journal=journal,
+        )
         self.version = self.client.version
 
     def open(self, connack: ConnAck | None = None) -> Self:
@@ -36,6 +49,12 @@ class Link:
         """The network connection is cut, and there is a new one; the session goes on unless ``connack`` says no."""
         self.client.lost()
         return self.open(connack or ConnAck(session_present=True))
+
+    def ticks(self, *seconds: float) -> None:
+        """Time goes by, and the client's tick comes after each step."""
+        for step in seconds:
+            self.now += step
+            self.client.tick(self.now)
 
     def sent(self) -> list[Packet]:
         """What the client has sent since the last time."""
@@ -70,10 +89,10 @@ class Link:
         assert (self.client.is_open, self.client.is_closing) == (False, True)
 
 
-def persistent(version: int = MQTT_5) -> Link:
+def persistent(version: int = MQTT_5, *, journal: Journal | None = None) -> Link:
     """A client whose session outlives its connections."""
     properties = Properties(session_expiry_interval=3600) if version == MQTT_5 else None
-    return Link(Connect("c", version=version, clean_start=False, properties=properties))
+    return Link(Connect("c", version=version, clean_start=False, properties=properties), journal=journal)
 
 
 def limited(limits: Properties) -> Link:

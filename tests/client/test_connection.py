@@ -67,6 +67,7 @@ def test_a_message_of_qos_0_is_done_when_it_is_sent() -> None:
     publication = link.client.publish("a", b"x", retain=True)
     assert link.sent() == [Publish("a", b"x", retain=True)]
     assert publication.is_done
+    assert link.client.take_events() == []  # nobody has to be told
 
 
 def test_a_message_of_qos_1_is_done_when_it_is_acknowledged() -> None:  # [MQTT-4.3.2-3]
@@ -187,26 +188,73 @@ def test_if_the_server_forgot_the_session_what_was_in_flight_is_sent_as_new() ->
 
 def test_a_silent_client_pings_and_a_silent_server_is_noticed() -> None:  # [MQTT-3.1.2-20]
     link = Link(Connect("c", keep_alive=10)).open()
-    link.now = 7.0
-    link.client.tick(link.now)
+    link.ticks(7.4)
     assert link.sent() == []
-    link.now = 8.0
-    link.client.tick(link.now)
+    link.ticks(0.1)
     assert link.sent() == [PingReq()]
     link.gets(PingResp())
-    link.now = 16.0
-    link.client.tick(link.now)
+    link.ticks(0.5)
+    assert link.sent() == []
+    link.ticks(7.5)
     assert link.sent() == [PingReq()]
-    link.now = 26.0
-    with pytest.raises(Timeout, match="did not answer a PINGREQ within 10 s"):
-        link.client.tick(link.now)
+    link.ticks(4.9)
+    with pytest.raises(Timeout, match=r"did not answer a PINGREQ within 5 s"):
+        link.ticks(0.1)
 
 
 def test_the_servers_keep_alive_counts() -> None:  # [MQTT-3.1.2-21]
     link = Link(Connect("c", keep_alive=100)).open(ConnAck(properties=Properties(server_keep_alive=10)))
-    link.now = 8.0
-    link.client.tick(link.now)
+    link.ticks(7.5)
     assert link.sent() == [PingReq()]
+
+
+def test_a_client_that_only_listens_pings_since_the_server_wants_a_packet_now_and_then() -> None:  # [MQTT-3.1.2-20]
+    link = Link(Connect("c", keep_alive=10)).open()
+    for _ in range(7):
+        link.gets(Publish("a"))
+        link.ticks(1.0)
+    assert link.sent() == []
+    link.gets(Publish("a"))
+    link.ticks(0.5)
+    assert link.sent() == [PingReq()]
+
+
+def test_a_link_that_takes_bytes_and_brings_none_is_noticed_while_we_publish() -> None:
+    link = Link(Connect("c", keep_alive=10)).open()
+    link.ticks(0.0)
+
+    def publish_until_it_is_noticed() -> None:
+        while True:
+            link.client.publish("a", b"")
+            link.client.take(link.now)
+            link.ticks(0.1)
+
+    with pytest.raises(Timeout, match="did not answer a PINGREQ within 5 s"):
+        publish_until_it_is_noticed()
+    assert 10 <= link.now <= 15
+
+
+def test_a_server_that_sends_anything_is_alive() -> None:
+    link = Link(Connect("c", keep_alive=10)).open()
+    for _ in range(5):
+        link.ticks(7.5)
+        assert link.sent() == [PingReq()]
+        link.ticks(4.9)
+        link.gets(Publish("a"))  # a slow one: its PINGRESP is behind many messages
+        link.ticks(0.0)
+
+
+def test_while_nothing_is_read_nothing_is_said_of_the_server() -> None:
+    link = Link(Connect("c", keep_alive=10)).open()
+    pings = 0
+    for _ in range(100):
+        link.now += 1.0
+        link.client.tick(link.now, is_reading=False)
+        pings += link.sent().count(PingReq())
+    assert pings >= 10  # the server hears of us all the same
+    link.ticks(4.9)
+    with pytest.raises(Timeout):  # from now on an answer can be expected
+        link.ticks(8.0, 5.0)
 
 
 def test_topic_aliases_are_resolved_on_their_connection() -> None:  # [MQTT-3.3.2-10]

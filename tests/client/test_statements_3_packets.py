@@ -238,12 +238,11 @@ def test_a_client_is_never_silent_for_longer_than_the_keep_alive(version: int, k
 def test_any_packet_puts_the_ping_off(version: int) -> None:
     link = Link(Connect("c", version=version, keep_alive=10)).open()
     for _ in range(9):
-        link.now += 7
-        link.client.tick(link.now)
+        link.gets(Publish("b"))  # the server is there
+        link.ticks(7.0)
         link.client.publish("a", b"")
         assert link.sent() == [Publish("a")]
-    link.now += 8
-    link.client.tick(link.now)
+    link.ticks(7.5)
     assert link.sent() == [PingReq()]
 
 
@@ -258,15 +257,12 @@ def test_a_keep_alive_of_0_needs_no_pings() -> None:
 @edge("A1")
 def test_the_keep_alive_of_the_server_is_used_in_place_of_ours() -> None:
     link = Link(Connect("c", keep_alive=1000)).open(ConnAck(properties=Properties(server_keep_alive=10)))
-    link.now = 8.0
-    link.client.tick(link.now)
+    link.ticks(7.5)
     assert link.sent() == [PingReq()]
-    link.now = 18.0
-    with pytest.raises(Timeout, match="within 10 s"):
-        link.client.tick(link.now)
+    with pytest.raises(Timeout, match="within 5 s"):
+        link.ticks(5.0)
     link.reopen(ConnAck())  # it says nothing this time: ours is back
-    link.now += 799.0
-    link.client.tick(link.now)
+    link.ticks(749.0)
     assert link.sent() == []
     link.reopen(ConnAck(properties=Properties(server_keep_alive=0)))
     link.client.tick(1e9)
@@ -430,15 +426,43 @@ def test_what_waited_for_a_server_that_takes_less_now_is_given_up(
 
 
 @mqtt("MQTT-3.2.2-17", "MQTT-3.2.2-18", "MQTT-3.3.2-8", "MQTT-3.3.2-9")
-@pytest.mark.parametrize("maximum", [None, 0, 5])
-@pytest.mark.parametrize("alias", [0, 1, 6, 65_535])
-def test_no_topic_alias_is_sent(maximum: int | None, alias: int) -> None:
+@pytest.mark.parametrize(
+    ("maximum", "alias"), [(None, 0), (None, 1), (None, 65_535), (0, 0), (0, 1), (5, 0), (5, 6), (5, 65_535)]
+)
+def test_no_topic_alias_is_sent_that_the_server_does_not_take(maximum: int | None, alias: int) -> None:
     link = limited(Properties(topic_alias_maximum=maximum))
-    with pytest.raises(ValueError, match=f"topic alias {alias}: this client always sends the whole topic"):
+    takes = "1 to 5" if maximum else "none"
+    with pytest.raises(ValueError, match=f"topic alias {alias}: the server takes {takes}"):
         link.client.publish("a", b"", properties=Properties(topic_alias=alias))
     for _ in range(3):
-        link.client.publish("a/b", b"")
+        link.client.publish("a/b", b"")  # nor is one made up
     assert link.sent() == [Publish("a/b")] * 3
+
+
+@mqtt("MQTT-3.2.2-17", "MQTT-3.3.2-9")
+@edge("L1")
+@pytest.mark.parametrize("qos", [0, 1, 2])
+def test_a_topic_alias_within_the_servers_maximum_goes_along_with_its_topic(qos: int) -> None:
+    link = limited(Properties(topic_alias_maximum=5, receive_maximum=1))
+    said = Properties(topic_alias=5, content_type="x")
+    link.client.publish("a", b"", qos=qos, properties=said)
+    assert link.sent() == [Publish("a", b"", qos, packet_id=min(qos, 1), properties=said)]
+
+
+@edge("L1")
+@pytest.mark.parametrize("qos", [1, 2])
+def test_what_is_sent_later_or_again_has_no_topic_alias(qos: int) -> None:
+    link = persistent().open(ConnAck(properties=Properties(topic_alias_maximum=5, receive_maximum=1)))
+    said, rest = Properties(topic_alias=5, content_type="x"), Properties(content_type="x")
+    link.client.publish("a", b"1", qos=qos, properties=said)
+    link.client.publish("a", b"2", qos=qos, properties=said)  # it waits
+    assert link.sent() == [Publish("a", b"1", qos, packet_id=1, properties=said)]
+    link.reopen(ConnAck(session_present=True))  # and this time the server takes none
+    assert link.sent() == [
+        Publish("a", b"1", qos, dup=True, packet_id=1, properties=rest),
+        Publish("a", b"2", qos, packet_id=2, properties=rest),
+    ]
+    assert said.topic_alias == 5  # the caller's own
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from msgspec import structs
 import telex
 from telex.cli import passwd
 from telex.cli import tls as tls_command
-from telex.client.aio import AsyncClient
+from telex.client.aio import Client
 from telex.errors import Refused
 from telex.server import broker as broker_module
 from telex.server import public
@@ -379,14 +379,11 @@ async def test_scram_lets_in_who_knows_the_password(here: Desk) -> None:
     config = structs.replace(read_toml(here.folder / "telex.toml"), data="")
     example = runpy.run_path(str(Path(__file__).parents[2] / "examples" / "scram.py"))
     async with telex.Broker(config=config) as broker:
-        login = example["ScramLogin"]("ann", "secret")
-        client = AsyncClient(login.connect(), authenticator=login)
-        connack = await client.connect("127.0.0.1", broker.port)
-        login.check(connack.properties and connack.properties.authentication_data)
-        await client.close()
-        wrong = example["ScramLogin"]("ann", "guess")
-        with pytest.raises(Refused):
-            await AsyncClient(wrong.connect(), authenticator=wrong).connect("127.0.0.1", broker.port)
+        address = f"mqtt://127.0.0.1:{broker.port}"
+        async with Client(address, client_id="ann", authenticator=example["ScramLogin"]("ann", "secret")) as client:
+            assert await client.publish("home/temp", 21.5, qos=1) in (0x00, 0x10)
+        with pytest.raises(Refused, match="not authorized"):
+            await Client(address, client_id="ann", authenticator=example["ScramLogin"]("ann", "guess")).__aenter__()
 
 
 def test_the_entry_point_that_is_shown_is_of_the_group_that_is_asked() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 import telex
 from telex.codes import ReasonCode
+from telex.engine.message import Message
 from telex.engine.permissions import Permissions
 from telex.engine.records import Record
 from telex.engine.seams import Client, Gate, Journal
@@ -74,7 +75,7 @@ async def test_messages_that_wait_leave_before_the_broker_stops() -> None:
     await broker.start()
     async with connected(broker.port) as client:
         await client.subscribe("last")
-        broker.engine.publish(telex.Message("last", b"words"), None, 0.0)
+        broker.engine.publish(Message("last", b"words"), None, 0.0)
         await broker.stop()
         assert await client.receive() == Publish("last", b"words")
 
@@ -89,7 +90,7 @@ async def test_a_client_that_does_not_read_cannot_hold_up_the_stop(monkeypatch: 
     while "flood" not in [each for s in broker.engine.sessions.values() for each in s.subscriptions]:
         await asyncio.sleep(0)
     for _ in range(40):  # more than any socket buffer takes
-        broker.engine.publish(telex.Message("flood", bytes(400_000)), None, 0.0)
+        broker.engine.publish(Message("flood", bytes(400_000)), None, 0.0)
         broker.flush()
     await broker.stop()
     assert broker.engine.stats.clients_connected == 0
@@ -187,7 +188,7 @@ async def test_what_a_slow_client_does_not_read_waits_and_then_leaves() -> None:
         stream.writes.clear()
         stream.is_writable = False
         for number in range(3):
-            broker.engine.publish(telex.Message("a", b"%d" % number), None, 0.0)
+            broker.engine.publish(Message("a", b"%d" % number), None, 0.0)
             broker.flush()
         assert stream.writes == []
         stream.is_writable = True

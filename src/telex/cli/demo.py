@@ -10,11 +10,9 @@ from typing import Final
 from telex.cli.loop import run_loop, stop_event
 from telex.cli.main import Parser, fail, number
 from telex.cli.serve import explain_listen_error
-from telex.client.aio import AsyncClient
-from telex.errors import MqttError
+from telex.client.aio import Client
 from telex.server.broker import Broker
 from telex.server.config import is_loopback
-from telex.wire.packets import Connect, SubscriptionRequest
 
 # Rooms, and the temperature in each when the demo starts.
 ROOMS: Final = {
@@ -60,10 +58,11 @@ async def _demo(options: argparse.Namespace) -> None:
     async with Broker(host=options.host, port=options.port, sys_interval=1) as broker:
         print(_introduction(broker), flush=True)
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(options.host, options.host)
+        address = f"mqtt://{f'[{host}]' if ':' in host else host}:{broker.port}"
         async with asyncio.TaskGroup() as house:
-            tasks = [house.create_task(_print_all(host, broker.port), name="subscriber")]
+            tasks = [house.create_task(_print_all(address), name="subscriber")]
             tasks += [
-                house.create_task(_sensor(host, broker.port, room, start), name=f"sensor in {room}")
+                house.create_task(_sensor(address, room, start), name=f"sensor in {room}")
                 for room, start in ROOMS.items()
             ]
             try:
@@ -79,7 +78,7 @@ async def _demo(options: argparse.Namespace) -> None:
 def _introduction(broker: Broker) -> str:
     port = "" if broker.port == 1883 else f" -p {broker.port}"
     lines = [f"A broker with a house of {len(ROOMS)} rooms. Ctrl-C ends it."]
-    lines += [f"  listening on      mqtt://{address}" for address in broker.addresses]
+    lines += [f"  listening on      {address}" for address in broker.addresses]
     lines.append(f"  another terminal  telex sub{port} -t 'home/temp/#' -v")
     lines.append(f"                    telex pub{port} -t home/temp/attic -m 19.5")
     if is_loopback(broker.host):
@@ -100,32 +99,18 @@ def own_address() -> str:
         return address
 
 
-async def _sensor(host: str, port: int, room: str, temperature: float) -> None:
+async def _sensor(address: str, room: str, temperature: float) -> None:
     """A device in one room: a temperature each second, motion now and then."""
-    client = AsyncClient(Connect(f"sensor-{room.replace('/', '-')}"))
-    await client.connect(host, port)
-    try:
+    async with Client(address, client_id=f"sensor-{room.replace('/', '-')}") as client:
         while True:
             temperature += random.uniform(-0.2, 0.2)
-            client.publish(f"home/temp/{room}", f"{temperature:.1f}".encode(), retain=True)
+            await client.publish(f"home/temp/{room}", f"{temperature:.1f}", retain=True)
             if random.random() < _MOTION_CHANCE:
-                client.publish(f"home/motion/{room}", b"on", qos=1)
+                await client.publish(f"home/motion/{room}", "on", qos=1)
             await asyncio.sleep(1)
-    except MqttError:  # the broker stopped before us
-        return
-    finally:
-        await client.close()
 
 
-async def _print_all(host: str, port: int) -> None:
-    client = AsyncClient(Connect("demo-printer"))
-    await client.connect(host, port)
-    try:
-        await client.subscribe([SubscriptionRequest("home/#", 1)])
-        while True:
-            message = await client.next_message()
+async def _print_all(address: str) -> None:
+    async with Client(address, client_id="demo-printer") as client, client.subscribe("home/#", qos=1) as messages:
+        async for message in messages:
             print(f"  {message.topic:32} {message.payload.decode(errors='replace')}", flush=True)
-    except MqttError:
-        return
-    finally:
-        await client.close()

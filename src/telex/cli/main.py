@@ -4,14 +4,13 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import Final, NoReturn
-
-from telex import version
+from typing import Any, Final, NoReturn
 
 COMMANDS: Final = {
     "serve": "run a broker",
     "pub": "publish messages (the flags of mosquitto_pub)",
     "sub": "subscribe and print messages (the flags of mosquitto_sub)",
+    "rr": "send a request and print the response (the flags of mosquitto_rr)",
     "passwd": "make and change password files (the flags of mosquitto_passwd)",
     "acl": "find out what a client may do, and which rule says so",
     "config": "show a broker's settings; turn a mosquitto.conf into a telex.toml",
@@ -28,6 +27,20 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """End with exit code 1, as mosquitto_pub does for its usage."""
         sys.exit(fail(f"{message}; see {self.prog} --help"))
+
+
+class ShowVersion(argparse.Action):
+    """``--version``. Which one it is, is looked up only when somebody asks."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **settings: Any) -> None:
+        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, help="show which Telex this is, and exit")
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        """Say it and end."""
+        from telex import version
+
+        print(version.describe())
+        parser.exit()
 
 
 def number(lowest: int, highest: int) -> Callable[[str], int]:
@@ -54,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         epilog="commands:\n" + "\n".join(f"  {name:8}{text}" for name, text in COMMANDS.items()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=version.describe())
+    parser.add_argument("--version", action=ShowVersion)
     parser.add_argument(
         "command", choices=COMMANDS, metavar="COMMAND", help="one of those below; COMMAND --help tells more"
     )

@@ -2,78 +2,375 @@
 
 import argparse
 import asyncio
+import random
 import sys
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Final, Protocol
 
-from telex.cli import flags
-from telex.cli.loop import run_loop
-from telex.cli.main import fail, number
-from telex.client.aio import AsyncClient
-from telex.errors import MqttError, NotConnected, Timeout
-from telex.wire.packets import Publish, SubscriptionRequest
+from telex import topics
+from telex.cli import colours, flags, formats
+from telex.cli.loop import on_signal
+from telex.cli.main import number
+from telex.cli.output import Output
+from telex.codes import reason_text
+from telex.errors import Refused
 
-TIMED_OUT: Final = 27
+if TYPE_CHECKING:  # the client is loaded when there is something to do
+    from telex.client.aio import Client
+    from telex.client.message import Message
+    from telex.client.subscription import Subscription
+
+TIMED_OUT: Final = flags.TIMED_OUT
 """The exit code after ``-W`` seconds, as mosquitto_sub has it."""
 
-_RETRY_SECONDS: Final = 1.0
+_TERMINATED: Final = 143  # as shells say it: ended by SIGTERM
+
+_HANDLING: Final = {"always": 0, "new": 1, "never": 2}  # of retained messages (section 3.8.3.1)
+
+_QUEUE: Final = 10_000
+"""Messages that may wait here while those before them are written."""
+
+_BLOCK: Final = 262_144  # bytes that are gathered before they are written
+
+_FEW: Final = 20
+"""Below this, no more messages are asked for at once than are to be printed: the others stay with the broker."""
+
+
+class Sink(Protocol):
+    """Where messages go."""
+
+    async def take(self, messages: "list[Message]") -> None:
+        """Show them."""
+
+    async def run(self) -> None:
+        """What is to be done beside that, until it is cancelled."""
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command; returns its exit code."""
-    parser = flags.parser("sub", "Subscribe and print messages.")
-    parser.add_argument("-t", "--topic", action="append", required=True, help="a topic filter; may be given again")
-    parser.add_argument("-v", "--verbose", action="store_true", help="print the topic in front of the payload")
-    parser.add_argument("-C", "--count", type=number(1, 1 << 62), help="exit after so many messages")
-    parser.add_argument("-W", "--timeout", type=number(1, 1 << 31), help="exit after so many seconds, with code 27")
-    options = parser.parse_args(arguments)
+    options = parsed(arguments)
+    if options.watch and not colours.is_terminal(sys.stdout):
+        return flags.fail(options, "-w draws on a terminal, and standard output is none; leave out -w, or try --json")
     try:
-        return run_loop(_within(options))
+        sink = _sink(options)
+    except (ValueError, ImportError) as error:
+        return flags.fail(options, str(error))
+    return flags.run(options, lambda: _until_over(options, sink))
+
+
+def parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    """The flags, checked.
+
+    Raises:
+        SystemExit: they cannot be, or ask for nothing but a text.
+    """
+    parser = flags.parser("sub", "Subscribe and print messages.", epilog=f"{formats.HELP}\n")
+    parser.properties_for = ("connect", "subscribe", "unsubscribe", "disconnect", "will")
+    _add_flags(parser)
+    formats.add_flags(parser)
+    options: argparse.Namespace = parser.parse_args(arguments)
+    if options.url_topic is not None:
+        options.topic.insert(0, options.url_topic)
+    formats.check(options, parser)
+    _check(options, parser)
+    return options
+
+
+def _add_flags(parser: flags.FlagParser) -> None:
+    what = parser.add_argument_group("what is subscribed to")
+    what.add_argument("-t", "--topic", action="append", default=[], help="a topic filter; may be given again")
+    what.add_argument(
+        *("-U", "--unsubscribe"),
+        action="append",
+        default=[],
+        metavar="TOPIC",
+        help="unsubscribe from this before, in a session that was kept (-c); may be given again",
+    )
+    what.add_argument(
+        "--retain-as-published", action="store_true", help="messages say whether they were retained (MQTT 5)"
+    )
+    what.add_argument(
+        "--retain-handling", choices=_HANDLING, help="when retained messages come (always); before MQTT 5 always"
+    )
+    which = parser.add_argument_group("which messages are printed")
+    which.add_argument("-T", "--filter-out", action="append", default=[], metavar="TOPIC", help="not those of this one")
+    which.add_argument("-R", "--no-retained", action="store_true", help="no retained ones")
+    which.add_argument("--retained-only", action="store_true", help="retained ones; ends with the first that is not")
+    which.add_argument(
+        "--remove-retained",
+        action="store_true",
+        help="have the broker forget the retained ones that are printed; -T keeps some",
+    )
+    which.add_argument("--random-filter", type=_percentage, metavar="PERCENT", help="so many of them, chosen at random")
+    end = parser.add_argument_group("when it ends (else with Ctrl-C)")
+    end.add_argument("-C", "--count", type=number(1, 1 << 62), metavar="COUNT", help="after so many messages")
+    end.add_argument("-W", "--timeout", type=flags.limit, metavar="SECONDS", help="after so long, with exit code 27")
+    end.add_argument("-E", "--exit-after-subscribe", action="store_true", help="when the broker has subscribed us")
+    other = parser.add_argument_group("in place of messages")
+    other.add_argument("--message-rate", action="store_true", help="print each second how many came: N msgs/s")
+    other.add_argument("-w", "--watch", action="store_true", help="a table of topics that is kept up to date")
+
+
+def _percentage(text: str) -> float:
+    """A type for argparse: from 0.1 to 100."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0.1 <= value <= 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a percentage from 0.1 to 100")
+    return value
+
+
+def _check(options: argparse.Namespace, parser: flags.FlagParser) -> None:
+    if not options.topic:
+        parser.error("-t TOPIC is needed: what to subscribe to")
+    try:
+        for each in (*options.topic, *options.unsubscribe, *options.filter_out):
+            topics.check_filter(each)
     except ValueError as error:
-        return fail(str(error))
-    except BrokenPipeError:  # `telex sub | head`
-        raise
-    except (OSError, MqttError) as error:
-        return fail(*flags.failure(error, options))
+        parser.error(str(error))
+    if options.no_retained and options.retained_only:
+        parser.error("-R prints no retained messages and --retained-only no others; give one of them")
+    for flag, given in (("-w", options.watch), ("--message-rate", options.message_rate)):
+        if given and (options.output_format is not None or options.json or options.payload_format):
+            parser.error(f"{flag} prints no messages; leave out -F, --json and --format")
+    if options.watch and options.message_rate:
+        parser.error("-w and --message-rate both say what is printed; give one of them")
+    if options.watch and options.debug:
+        parser.error("-w takes the whole terminal; leave out -d")
+    if options.version != "5" and options.retain_as_published:
+        parser.error("--retain-as-published is of MQTT 5; give -V 5 too")
+    if options.version != "5" and options.retain_handling not in (None, "always"):
+        parser.error(f"--retain-handling {options.retain_handling} is of MQTT 5; give -V 5 too")
 
 
-async def _within(options: argparse.Namespace) -> int:
+# Where messages go
+
+
+def _sink(options: argparse.Namespace) -> Sink:
+    if options.watch:
+        from telex.cli.watch import Watch
+
+        return Watch()
+    output = Output()
+    if options.message_rate:
+        return _Rate(output)
+    to_terminal = colours.is_terminal(sys.stdout)
+    return _Printer(output, formats.printer(options, to_terminal, partial(flags.warn, options)))
+
+
+class _Printer:
+    """Writes messages in blocks: what has come is one, so that the last message never waits for the next."""
+
+    def __init__(self, output: Output, printer: formats.Printer) -> None:
+        self._output = output
+        self._printer = printer
+
+    async def take(self, messages: "list[Message]") -> None:
+        printer = self._printer
+        lines: list[bytes] = []
+        size = 0
+        for message in messages:
+            line = printer(message)
+            lines.append(line)
+            size += len(line)
+            if size > _BLOCK:
+                await self._output.write(b"".join(lines))
+                lines.clear()
+                size = 0
+        if size:
+            await self._output.write(b"".join(lines))
+
+    async def run(self) -> None:
+        await self._output.gone()
+        raise BrokenPipeError
+
+
+class _Rate:
+    """Prints each second how many messages came."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._count = 0
+
+    async def take(self, messages: "list[Message]") -> None:
+        self._count += len(messages)
+
+    async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        while True:
+            await asyncio.sleep(1.0)
+            now = loop.time()
+            count, self._count = self._count, 0
+            await self._output.write(f"{count / (now - begun):.0f} msgs/s\n".encode())
+            begun = now
+
+
+# What is done
+
+
+async def _until_over(options: argparse.Namespace, sink: Sink) -> int:
+    """Print until it is enough, the time is up, or nobody reads it any more."""
+    main = asyncio.current_task()
+    assert main is not None  # we are in it
+    is_terminated = False
+
+    def terminate() -> None:
+        nonlocal is_terminated
+        is_terminated = True
+        main.cancel()
+
+    on_signal("SIGTERM", terminate)  # so that the broker is told, and does not publish a will
+    beside = asyncio.ensure_future(sink.run())
+    work = asyncio.ensure_future(_connected(options, sink))
     try:
-        async with asyncio.timeout(options.timeout):
-            return await _subscribe(options)
-    except TimeoutError:
-        return fail("Timed out", TIMED_OUT)
-
-
-async def _subscribe(options: argparse.Namespace) -> int:
-    """Print what comes; a connection that is lost is made again, the first one is not."""
-    printed = 0
-    is_first = True
-    while True:
-        client = AsyncClient(flags.connect_packet(options))
-        try:
-            await client.connect(options.host, options.port)
-            is_first = False
-            granted = await client.subscribe([SubscriptionRequest(each, options.qos) for each in options.topic])
-            if all(code >= 0x80 for code in granted):
-                return fail("All subscription requests were denied.")
-            while options.count is None or printed < options.count:
-                _print(await client.next_message(), with_topic=options.verbose)
-                printed += 1
+        await asyncio.wait((work, beside), timeout=options.timeout, return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            return work.result()
+        if beside.done():
+            beside.result()
             return 0
-        except (NotConnected, Timeout, OSError) as error:
-            if is_first or isinstance(error, BrokenPipeError):
-                raise
-            fail(f"{error}; trying again")
-            await asyncio.sleep(_RETRY_SECONDS)
+        raise flags.TimeIsUp
+    except asyncio.CancelledError:
+        if is_terminated:
+            return _TERMINATED
+        raise
+    finally:
+        for task in (work, beside):
+            task.cancel()
+        await asyncio.gather(work, beside, return_exceptions=True)
+
+
+async def _connected(options: argparse.Namespace, sink: Sink) -> int:
+    changes = {}
+    if options.count is not None and options.count < _FEW and _may_say_how_many(options):
+        changes["receive_maximum"] = options.count
+    async with flags.client(options, **changes) as client:
+        try:
+            return await _subscribed(client, options, sink)
         finally:
-            await client.close()
+            # Within the subscription's life: what a kept session is subscribed to, it stays subscribed to.
+            await flags.close(client, options)
 
 
-def _print(message: Publish, *, with_topic: bool) -> None:
-    out = sys.stdout.buffer
-    if with_topic:
-        out.write(message.topic.encode() + b" ")
-    out.write(message.payload if message.payload or not with_topic else b"(null)")
-    out.write(b"\n")
-    out.flush()  # line by line, for whoever reads us through a pipe
+def _may_say_how_many(options: argparse.Namespace) -> bool:
+    said = options.properties.connect
+    return options.max_inflight is None and (said is None or said.receive_maximum is None)
+
+
+async def _subscribed(client: "Client", options: argparse.Namespace, sink: Sink) -> int:
+    if options.unsubscribe:
+        said = options.properties.unsubscribe
+        await client.unsubscribe(*options.unsubscribe, user_properties=() if said is None else said.user_properties)
+    handling = options.retain_handling or ("never" if options.no_retained and client.version == "5" else "always")
+    said = options.properties.subscribe
+    subscription = client.subscribe(
+        *options.topic,
+        qos=options.qos,
+        retain_as_published=options.retain_as_published,
+        retain_handling=_HANDLING[handling],
+        queue=_QUEUE,
+        manual_ack=True,  # what was not printed, the broker has to send again
+        everything=True,
+        partly=True,
+    )
+    identifiers: tuple[int, ...] = ()
+    if said is not None:
+        subscription.properties = said
+        identifiers = said.subscription_identifiers
+    try:
+        await subscription.__aenter__()
+    except Refused:
+        return flags.fail(options, "All subscription requests were denied.")
+    for request, code in zip(subscription.requests, subscription.reason_codes, strict=True):
+        if code >= 0x80:
+            name = topics.shown(request.topic_filter)
+            flags.warn(options, f"the broker refuses the subscription to {name}: {reason_text(code)}")
+    if not options.exit_after_subscribe:
+        await _Work(client, options, sink, identifiers).go_on(subscription)
+    return 0
+
+
+class _Work:
+    """Takes messages, and decides which are shown and when it is enough."""
+
+    def __init__(self, client: "Client", options: argparse.Namespace, sink: Sink, identifiers: tuple[int, ...]) -> None:
+        self._client = client
+        self._options = options
+        self._sink = sink
+        self._identifiers = identifiers  # that -D gave the subscription; the client may have others for itself
+        self._left: int | None = options.count  # messages until it is enough
+        self._is_over = False
+        self._passes = _passes(options)
+
+    async def go_on(self, subscription: "Subscription") -> None:
+        """Until it is enough.
+
+        Raises:
+            MqttError: the connection is gone for good.
+        """
+        while not self._is_over:
+            messages = [await subscription.next(), *subscription.take()]
+            chosen = self._chosen(messages)
+            await self._sink.take(self._at_random(chosen))
+            if self._options.remove_retained:
+                await self._remove(chosen)
+            for message in messages:
+                if message.qos:
+                    message.ack()
+
+    def _chosen(self, messages: "list[Message]") -> "list[Message]":
+        """Those that count; the list that is given keeps those that were looked at."""
+        passes = self._passes
+        chosen: list[Message] = []
+        for index, message in enumerate(messages):
+            if self._options.retained_only and not message.retain:
+                self._is_over = True
+                del messages[index:]
+                break
+            properties = message.properties
+            if properties is not None and properties.subscription_identifiers != self._identifiers:
+                properties.subscription_identifiers = self._identifiers
+            if passes is not None and not passes(message):
+                continue
+            chosen.append(message)
+            if self._left is not None:
+                self._left -= 1
+                if self._left == 0:
+                    self._is_over = True
+                    del messages[index + 1 :]  # they are not ours: a kept session gives them to the next one
+                    break
+        return chosen
+
+    def _at_random(self, messages: "list[Message]") -> "list[Message]":
+        percentage = self._options.random_filter
+        if percentage is None:
+            return messages
+        return [message for message in messages if random.random() * 100 < percentage]
+
+    async def _remove(self, messages: "list[Message]") -> None:
+        """Have the broker forget what it retained. An empty message takes its place, and is none."""
+        retained = [(message.topic, b"") for message in messages if message.retain and message.payload]
+        if retained:
+            try:
+                await self._client.publish_many(retained, qos=1, retain=True)
+            except Refused as error:
+                flags.warn(self._options, str(error))
+
+
+def _passes(options: argparse.Namespace) -> "Callable[[Message], bool] | None":
+    """Whether a message is printed; None: all are."""
+    out: list[str] = options.filter_out
+    no_retained: bool = options.no_retained
+    if not out and not no_retained:
+        return None
+
+    def passes(message: "Message") -> bool:
+        if no_retained and message.retain:
+            return False
+        return not any(topics.matches(each, message.topic) for each in out)
+
+    return passes

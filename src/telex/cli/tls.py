@@ -376,13 +376,18 @@ def _usage(ca: Path, server: Files | None, clients: list[Files], host: str) -> l
 
 def _client_usage(ca: Path, client: Files | None, host: str) -> list[str]:
     flags = f"--cafile {_word(ca)}"
-    words = json.dumps(str(ca.absolute()))
+    paths = {"ca_file": ca}
     if client is not None:
         flags += f" --cert {_word(client.certificate)} --key {_word(client.key)}"
-        words += f", {json.dumps(str(client.certificate.absolute()))}, {json.dumps(str(client.key.absolute()))}"
+        paths |= {"certificate": client.certificate, "key": client.key}
+    words = ", ".join(_quoted(path) for path in paths.values())
+    named = ", ".join(f"{name}={_quoted(path)}" for name, path in paths.items())
+    address = json.dumps(f"mqtts://[{host}]" if ":" in host else f"mqtts://{host}")
     return [
         f"telex doctor {host} -p {_PORT} {flags}",
+        f"telex sub -h {host} {flags} -t '#' -v",
         f"mosquitto_sub -h {host} -p {_PORT} {flags} -t '#' -v",
+        f"telex: telex.Client({address}, tls=telex.ClientTls({named}))",
         f"paho: client.tls_set({words}); client.connect({json.dumps(host)}, {_PORT})",
     ]
 
@@ -392,7 +397,7 @@ def _indented(lines: list[str]) -> list[str]:
 
 
 def _quoted(path: Path) -> str:
-    """A path as TOML says it."""
+    """A path as TOML and Python say it."""
     return json.dumps(str(path.absolute()), ensure_ascii=False)
 
 

@@ -6,7 +6,7 @@ clock. Its state outlives the network connection, as a session does: after
 """
 
 from collections import deque
-from typing import Final
+from typing import Final, Protocol
 
 from telex import topics
 from telex.codes import MAX_PACKET_BYTES, MAX_PACKET_ID, MQTT_5, ReasonCode, reason_text
@@ -46,6 +46,12 @@ from telex.wire.reasons import DISCONNECT_CODES, nearest
 
 _LARGEST_ANSWER: Final = 5
 """Bytes of the largest packet that we cannot leave out: a PUBREL or PUBCOMP with a reason code."""
+
+# Of the keep-alive time. All together, a link that takes bytes and brings none is noticed within 1.45 times of it, and
+# a server is never left without a packet for longer than it [MQTT-3.1.2-20].
+_QUIET: Final = 0.75  # so long nothing may be sent, or nothing come, before we ask
+_ANSWER: Final = 0.5  # and so long the answer may take
+_TICK: Final = 0.05
 _NEVER: Final = -1.0
 
 # Whose turn it is in an authentication that goes by AUTH packets (section 4.12).
@@ -75,6 +81,13 @@ class _ClientSender(Sender[Publication]):
         super().__init__()
         self.requests: set[int] = set()  # ids of SUBSCRIBE and UNSUBSCRIBE packets that wait for their answer
 
+    def peek_packet_id(self) -> int:
+        """The id that the next ``send`` will give. There must be one."""
+        last_id = self._last_id
+        packet_id = self.next_packet_id()
+        self._last_id = last_id
+        return packet_id
+
     def next_packet_id(self) -> int:
         """An id that neither a publication nor a request uses."""
         packet_id = super().next_packet_id()
@@ -83,24 +96,51 @@ class _ClientSender(Sender[Publication]):
         return packet_id
 
 
+class Journal(Protocol):
+    """Who keeps what must outlive the program."""
+
+    def sent(self, publication: Publication) -> None:
+        """A publication that had to wait has its packet id, and its PUBLISH is about to leave."""
+
+    def released(self, publication: Publication) -> None:
+        """The server owns it: its PUBREL is about to leave."""
+
+    def forgotten(self) -> None:
+        """The server knows nothing of what was in flight; what is sent from now on is new."""
+
+
 class ClientConnection:
     """The client's end.
 
     What happens is told by ``take_events``: the packets ConnAck, SubAck, UnsubAck,
-    Disconnect and Publish (a message that came) as they are, each Publication that
-    is done, and Auth: with 0x18 it waits for ``authenticate``, with 0x00 what
+    Disconnect and Publish (a message that came) as they are, each Publication above
+    QoS 0 that is done, and Auth: with 0x18 it waits for ``authenticate``, with 0x00 what
     ``reauthenticate`` began is done. What is to be sent is given by ``take``.
 
     Args:
         connect: the CONNECT that opens each network connection. It may be replaced
-            before ``opened``, for new authentication data.
+            before ``opened``: another version, new authentication data, no clean start.
+        most_in_flight: publications above QoS 0, if the server does not take fewer.
+        journal: is told of what is sent.
+        acknowledges_at_once: whether messages above QoS 0 are acknowledged when they
+            come; otherwise it waits for ``acknowledge``.
 
     Raises:
         ValueError: a CONNECT that cannot be written, or that no server may accept.
     """
 
-    def __init__(self, connect: Connect) -> None:
+    def __init__(
+        self,
+        connect: Connect,
+        *,
+        acknowledges_at_once: bool = True,
+        most_in_flight: int = MAX_PACKET_ID,
+        journal: Journal | None = None,
+    ) -> None:
         _check_connect(connect)
+        self._most_in_flight = most_in_flight
+        self.journal = journal
+        self._acknowledges_at_once = acknowledges_at_once
         self.connect = connect
         self.version = connect.version
         self.is_open = False  # CONNACK said yes, and nothing has ended it since
@@ -118,7 +158,20 @@ class ClientConnection:
         self._turn = _NOBODYS
         self._keep_alive = connect.keep_alive
         self._last_sent = 0.0
+        self._last_heard = 0.0
+        self._has_heard = False  # bytes came since the last tick
         self._pinged_at = _NEVER
+        self._owed: dict[int, Publish] = {}  # what came on this connection and waits for its acknowledgement
+        self._turns: deque[int] = deque()  # its packet ids, as they came
+        self._decided: set[int] = set()  # of these, what ``acknowledge`` has named and what must wait for its turn
+        self._given_up: set[int] = set()  # of these again, what is not to be acknowledged at all
+        self._owed_last = 0  # of what is owed, acknowledgements that are the last ones: at QoS 1
+        self._undecided: dict[int, Publish] = {}  # of QoS 2, on whatever connection, what it has not named
+
+    @property
+    def server(self) -> Properties:
+        """What CONNACK has said of the server, as long as the connection is open."""
+        return self._limits
 
     @property
     def client_id(self) -> str:
@@ -129,9 +182,13 @@ class ClientConnection:
 
     def opened(self, now: float) -> None:
         """A network connection is there: CONNECT is the first packet [MQTT-3.1.0-1]."""
+        self.version = self.connect.version
         said = self.connect.properties if self.version == MQTT_5 else None
         self._said = said if said is not None else Properties()
-        self._receiver.resume(self._said.receive_maximum or MAX_PACKET_ID)
+        # Who acknowledges in its own time is patient with a server that sends more than it was told, as Mosquitto 2.0
+        # does when acknowledgements are slow: to end the connection would bring the same again.
+        allowed = self._said.receive_maximum if self._acknowledges_at_once else None
+        self._receiver.resume(allowed or MAX_PACKET_ID)
         self._decoder = Decoder(self._said.maximum_packet_size or MAX_PACKET_BYTES, version=self.version)
         self._aliases = {}  # [MQTT-3.3.2-7] (L1)
         self._limits = Properties()  # what an earlier CONNACK said is over (Z1)
@@ -139,6 +196,8 @@ class ClientConnection:
         self._turn = _NOBODYS if self._said.authentication_method is None else _SERVERS
         self._keep_alive = self.connect.keep_alive
         self._pinged_at = _NEVER
+        self._has_heard = False
+        self._last_heard = now
         self._has_network = True
         self.is_closing = False
         self._frames = [encode(self.connect, self.version)]
@@ -149,6 +208,12 @@ class ClientConnection:
         self.is_open = False
         self._has_network = False
         self._frames = []
+        self._limits = Properties()
+        self._owed.clear()  # the server sends it again
+        self._turns.clear()
+        self._given_up.clear()
+        self._owed_last = 0
+        self._decided.clear()
 
     def receive(self, data: bytes) -> None:
         """Take in bytes as they come.
@@ -157,6 +222,7 @@ class ClientConnection:
             ProtocolError: the server broke a rule. A DISCONNECT that says so waits
                 to be sent, then the connection is to be closed.
         """
+        self._has_heard = True
         self._decoder.receive(data)
         try:
             while not self.is_closing:
@@ -169,27 +235,41 @@ class ClientConnection:
             self._end(Disconnect(reason_code) if self.version == MQTT_5 else None)
             raise
 
-    def tick(self, now: float) -> None:
+    def tick(self, now: float, *, is_reading: bool = True) -> None:
         """Keep the connection alive; to be called every ``tick_seconds`` [MQTT-3.1.2-20].
 
         How long CONNACK may take is the caller's to decide: until then, nothing is sent.
 
+        Args:
+            now: seconds on a clock that never goes back.
+            is_reading: False if what came meanwhile was left unread: then nothing can be
+                said of the server.
+
         Raises:
-            Timeout: the server did not answer a PINGREQ within the keep-alive time.
+            Timeout: nothing came for the keep-alive time, and no answer to a PINGREQ.
         """
         if not self.is_open or self._keep_alive == 0:
             return
+        if self._has_heard or not is_reading:
+            self._has_heard = False
+            self._last_heard = now
+            self._pinged_at = _NEVER
         if self._pinged_at != _NEVER:
-            if now - self._pinged_at >= self._keep_alive:
-                raise TimedOut(f"the server did not answer a PINGREQ within {self._keep_alive} s")
-        elif now - self._last_sent >= self._keep_alive * 0.8:  # the rest is for the time between two ticks
+            if now - self._pinged_at >= self._keep_alive * _ANSWER:
+                raise TimedOut(f"the server did not answer a PINGREQ within {self._keep_alive * _ANSWER:g} s")
+        elif now - min(self._last_sent, self._last_heard) >= self._keep_alive * _QUIET:
             self._frames.append(PINGREQ_BYTES)
             self._pinged_at = now
 
     @property
     def tick_seconds(self) -> float:
         """How often ``tick`` is to be called, so that no PINGREQ comes late (A1)."""
-        return min(1.0, self._keep_alive * 0.2) if self._keep_alive > 0 else 1.0
+        return min(1.0, self._keep_alive * _TICK) if self._keep_alive > 0 else 1.0
+
+    @property
+    def wants_to_send(self) -> bool:
+        """Whether ``take`` has something to give, or the connection is to be closed."""
+        return bool(self._frames) or self.is_closing
 
     def take(self, now: float) -> bytes:
         """The bytes that are to be sent."""
@@ -197,7 +277,7 @@ class ClientConnection:
             return b""
         data = b"".join(self._frames)
         self._frames = []
-        self._receiver.acknowledged()
+        self._receiver.acknowledged(self._owed_last)
         self._last_sent = now
         return data
 
@@ -222,31 +302,76 @@ class ClientConnection:
 
         Raises:
             ValueError: what PUBLISH cannot say, what a client may not say in it (a
-                topic alias, a subscription identifier), or what the server has said
-                that it does not take. Nothing is sent, and no packet id is used.
+                subscription identifier, a topic alias that the server does not take), or
+                what the server has said that it does not take. Nothing is sent, and no
+                packet id is used.
             NotConnected: no connection is open.
         """
         self._check_open()
         topics.check_name(topic)
-        if properties is not None:
-            if properties.topic_alias is not None:  # [MQTT-3.2.2-17] [MQTT-3.2.2-18] [MQTT-3.3.2-8] [MQTT-3.3.2-9]
-                raise ValueError(f"topic alias {properties.topic_alias}: this client always sends the whole topic")
-            if properties.subscription_identifiers:  # [MQTT-3.3.4-6]
-                raise ValueError("a client may not send a subscription identifier [MQTT-3.3.4-6]")
         publication = Publication(topic, payload, qos, retain, properties)
-        frame = self._encode(publication, packet_id=1 if qos > 0 else 0, dup=False)
+        if properties is not None:
+            self._check_properties(properties)
+        can_send = qos == 0 or (not self._waiting and self._can_send_new)
+        packet_id = 0 if qos == 0 else (self._sender.peek_packet_id() if can_send else 1)
+        frame = self._encode(publication, packet_id, dup=False)
+        if properties is not None and properties.topic_alias is not None and qos > 0:  # what is sent later, or again
+            publication.properties = _without_alias(properties)
         publication.size = len(frame)
         objection = self._objection(publication)
         if objection is not None:
             raise ValueError(str(objection))
         if qos == 0:  # [MQTT-4.3.1-1]
-            self._frames.append(frame)
             publication.is_done = True
-            self._events.append(publication)
+            self._frames.append(frame)
+        elif can_send:
+            self._sender.send(publication)  # with the id that it peeked at
+            self._frames.append(frame)
         else:
             self._waiting.append(publication)
-            self._send_waiting()
         return publication
+
+    def acknowledge(self, packet: Publish) -> None:
+        """Acknowledge a message, unless that is done at once: when all that came before it are, in their order.
+
+        What came on an earlier connection comes again if it needs to, at QoS 1 as
+        another message; at QoS 2 it does not, and is acknowledged then.
+        """
+        packet_id = packet.packet_id
+        if packet.qos == 2 and self._undecided.get(packet_id) is packet:
+            del self._undecided[packet_id]
+        owed = self._owed
+        if owed.get(packet_id) is not packet:
+            return
+        self._decided.add(packet_id)
+        turns = self._turns
+        while turns and turns[0] in self._decided:  # [MQTT-4.6.0-2] [MQTT-4.6.0-3]
+            first_id = turns.popleft()
+            self._decided.discard(first_id)
+            first = owed.pop(first_id)
+            if first.qos == 1:
+                self._owed_last -= 1
+            if first_id in self._given_up:
+                self._given_up.discard(first_id)
+            else:
+                self._acknowledge_now(first)
+
+    def give_up(self, packet: Publish) -> None:
+        """Do not acknowledge a message on this connection, and let those behind it not wait for that.
+
+        The server keeps it, and sends it again when the session is resumed.
+        """
+        if self._owed.get(packet.packet_id) is packet and packet.packet_id not in self._decided:
+            self._given_up.add(packet.packet_id)
+            undecided = self._undecided.get(packet.packet_id)
+            self.acknowledge(packet)
+            if undecided is not None:
+                self._undecided[packet.packet_id] = undecided
+
+    @property
+    def owed(self) -> int:
+        """Messages that came on this connection and wait for their acknowledgement."""
+        return len(self._owed)
 
     def subscribe(self, requests: list[SubscriptionRequest], properties: Properties | None = None) -> int:
         """Ask for what matches; the SubAck with the returned packet id is the answer.
@@ -311,13 +436,30 @@ class ClientConnection:
             raise ValueError("an authentication is going on; wait for its end")
         self._send_auth(ReasonCode.RE_AUTHENTICATE, data)  # [MQTT-4.12.1-1]
 
-    def disconnect(self, reason_code: int = 0) -> None:
+    def disconnect(self, reason_code: int = 0, properties: Properties | None = None) -> None:
         """Take leave: nothing is sent after it [MQTT-3.14.4-1], and the connection is to be closed [MQTT-3.14.4-2].
 
         Raises:
-            ValueError: a reason code that DISCONNECT may not carry.
+            ValueError: a reason code or properties that DISCONNECT may not carry.
         """
-        self._end(Disconnect(reason_code))
+        self._end(Disconnect(reason_code, properties))
+
+    @property
+    def first_in_flight(self) -> Publication | None:
+        """The publication whose acknowledgement is to come first: the server has not said that it is its own."""
+        for publication in self._sender.in_flight.values():
+            if not publication.is_released:
+                return publication
+        return None
+
+    def abandon(self, publication: Publication) -> None:
+        """Send a publication that is in flight no more, while there is no connection."""
+        self._sender.in_flight.pop(publication.packet_id, None)
+
+    def restore(self, publications: list[Publication]) -> None:
+        """Have in flight what an earlier program of this client had, in its order; before the first ``opened``."""
+        for publication in publications:
+            self._sender.in_flight[publication.packet_id] = publication
 
     @property
     def unfinished(self) -> int:
@@ -367,6 +509,25 @@ class ClientConnection:
                     f"topic filter {topics.shown(topic_filter)}: No Local is not for shared ones [MQTT-3.8.3-4]"
                 )
 
+    def _check_properties(self, properties: Properties) -> None:
+        """Refuse what a client may not say in PUBLISH."""
+        alias = properties.topic_alias
+        if alias is not None:  # [MQTT-3.2.2-17] [MQTT-3.2.2-18] [MQTT-3.3.2-8] [MQTT-3.3.2-9]
+            allowed = self._limits.topic_alias_maximum or 0
+            if not 0 < alias <= allowed:
+                raise ValueError(
+                    f"topic alias {alias}: the server takes "
+                    + (f"1 to {allowed}" if allowed else "none")
+                    + " [MQTT-3.2.2-17]"
+                )
+        if properties.subscription_identifiers:  # [MQTT-3.3.4-6]
+            raise ValueError("a client may not send a subscription identifier [MQTT-3.3.4-6]")
+
+    @property
+    def _can_send_new(self) -> bool:
+        sender = self._sender
+        return sender.can_send and len(sender.in_flight) + len(sender.requests) < MAX_PACKET_ID
+
     def _free_packet_id(self) -> int:
         if len(self._sender.requests) + len(self._sender.in_flight) >= MAX_PACKET_ID:
             raise ValueError("all 65,535 packet ids are in use; wait for some answers first")
@@ -402,9 +563,11 @@ class ClientConnection:
                     self._frames.append(self._encode(publication, publication.packet_id, dup=True))
                 else:
                     return
-            elif sender.can_send and len(sender.in_flight) + len(sender.requests) < MAX_PACKET_ID:
+            elif self._can_send_new:
                 sender.send(publication)
                 self._frames.append(self._encode(publication, publication.packet_id, dup=False))
+                if self.journal is not None:
+                    self.journal.sent(publication)
             else:
                 return
             self._waiting.popleft()
@@ -475,7 +638,7 @@ class ClientConnection:
             self.connect = _renamed(self.connect, limits.assigned_client_identifier)
         self._turn = _NOBODYS
         self.is_open = True
-        again = self._sender.resume(limits.receive_maximum or MAX_PACKET_ID)
+        again = self._sender.resume(min(limits.receive_maximum or MAX_PACKET_ID, self._most_in_flight))
         again.extend(each for each in self._waiting if each.packet_id == 0)
         self._waiting = deque(each for each in again if not self._gives_up(each))
         self._send_waiting()
@@ -503,6 +666,9 @@ class ClientConnection:
         self._waiting = unfinished
         self._sender.in_flight.clear()
         self._receiver.forget()
+        self._undecided.clear()
+        if self.journal is not None:
+            self.journal.forgotten()
 
     def _on_auth(self, packet: Auth) -> None:
         """The server's step in an authentication: before CONNACK, or in one that ``reauthenticate`` began."""
@@ -534,13 +700,35 @@ class ClientConnection:
         if packet.qos == 0:
             self._events.append(packet)
         elif packet.qos == 1:  # [MQTT-4.3.2-4] [MQTT-4.3.2-5]
+            if packet.packet_id in self._owed:  # again, before we could answer: some old servers are impatient
+                return
             self._receiver.accept_at_once()  # P3
             self._events.append(packet)
-            self._frames.append(encode_acknowledgement(PUBACK_FIRST, packet.packet_id))  # [MQTT-4.6.0-2]
+            self._owe(packet)
+        elif self._receiver.accept(packet.packet_id):  # [MQTT-4.3.3-10]
+            self._events.append(packet)
+            if not self._acknowledges_at_once:
+                self._undecided[packet.packet_id] = packet
+            self._owe(packet)
         else:
-            if self._receiver.accept(packet.packet_id):  # [MQTT-4.3.3-10]
-                self._events.append(packet)
-            self._frames.append(encode_acknowledgement(PUBREC_FIRST, packet.packet_id))  # [MQTT-4.6.0-3]
+            known = self._undecided.get(packet.packet_id)
+            if known is None:
+                self._acknowledge_now(packet)
+            else:
+                self._owe(known)
+
+    def _owe(self, packet: Publish) -> None:
+        if self._acknowledges_at_once:
+            self._acknowledge_now(packet)
+        elif packet.packet_id not in self._owed:
+            self._owed[packet.packet_id] = packet
+            self._turns.append(packet.packet_id)
+            if packet.qos == 1:
+                self._owed_last += 1
+
+    def _acknowledge_now(self, packet: Publish) -> None:
+        first = PUBACK_FIRST if packet.qos == 1 else PUBREC_FIRST  # [MQTT-4.6.0-2] [MQTT-4.6.0-3]
+        self._frames.append(encode_acknowledgement(first, packet.packet_id))
 
     def _resolve_alias(self, packet: Publish, alias: int) -> None:
         allowed = self._said.topic_alias_maximum or 0
@@ -560,11 +748,14 @@ class ClientConnection:
             if publication is not None and not publication.is_released:
                 self._completed(publication, packet.reason_code)
         elif publication is not None or self.version != MQTT_5:  # [MQTT-4.3.3-4]
+            if publication is not None and self.journal is not None:
+                self.journal.released(publication)
             self._frames.append(encode_acknowledgement(PUBREL_FIRST, packet.packet_id))
         else:
             self._frames.append(encode(PubRel(packet.packet_id, ReasonCode.PACKET_IDENTIFIER_NOT_FOUND), MQTT_5))
 
     def _on_pubrel(self, packet: PubRel) -> None:
+        self._undecided.pop(packet.packet_id, None)
         if self._receiver.release(packet.packet_id) or self.version != MQTT_5:  # [MQTT-4.3.3-11]
             self._frames.append(encode_acknowledgement(PUBCOMP_FIRST, packet.packet_id))
         else:
@@ -585,6 +776,13 @@ class ClientConnection:
             self._sender.requests.discard(packet_id)
             self._events.append(packet)
             self._send_waiting()  # for want of an id, something may wait (P1)
+
+
+def _without_alias(properties: Properties) -> Properties:
+    """The same, for another connection or for later: what an alias stands for there is not known now (L1)."""
+    other = properties.copy()
+    other.topic_alias = None
+    return other
 
 
 def _check_connect(connect: Connect) -> None:

@@ -1,8 +1,8 @@
-"""WebSocket frames at the server's end (RFC 6455, section 5).
+"""WebSocket frames at either end (RFC 6455, section 5).
 
-Knows frames and nothing else: no handshake, no socket, no clock, no extensions. What a client sends is one stream of
-bytes for MQTT, wherever messages and frames begin and end [MQTT-6.0.0-2]. So nothing is gathered here: payload goes on
-as it comes, and a frame may be of any length.
+Knows frames and nothing else: no handshake, no socket, no clock, no randomness, no extensions. What a peer sends is
+one stream of bytes for MQTT, wherever messages and frames begin and end [MQTT-6.0.0-2]. So nothing is gathered here:
+payload goes on as it comes, and a frame may be of any length.
 """
 
 from collections.abc import Callable
@@ -30,34 +30,37 @@ _WHOLE_MESSAGE: Final = _FIN | _BINARY
 _LONGEST_CONTROL: Final = 125  # bytes of payload (section 5.5)
 
 Unmask = Callable[[bytes, bytearray], None]
-"""What undoes, in place, what a client's key of four bytes did to its payload."""
+"""What undoes, in place, what a client's key of four bytes did to its payload; and what does it: both are the same."""
 
-_LONGEST_MESSAGE: Final = 262_144
+LONGEST_MESSAGE: Final = 262_144
 """Bytes of payload that leave in one message. Many clients take none above 1 MiB unless they are told to."""
 
 
 def unmask(key: bytes, data: bytearray) -> None:
-    """Undo what a client did to its payload (section 5.3)."""
+    """Undo what a client did to its payload, or do it (section 5.3)."""
     length = len(data)
     keys = int.from_bytes((key * ((length >> 2) + 1))[:length], "little")
     data[:] = (int.from_bytes(data, "little") ^ keys).to_bytes(length, "little")
 
 
 class FrameReader:
-    """What one client's frames say.
+    """What one peer's frames say.
 
     Args:
         unmask: does what ``unmask`` of this module does. One that is written in C takes much less time.
+        of_server: the peer is a server, whose frames are not masked; those of a client are (section 5.1).
     """
 
-    def __init__(self, unmask: Unmask = unmask) -> None:
+    def __init__(self, unmask: Unmask = unmask, *, of_server: bool = False) -> None:
         self._unmask = unmask
+        self._key_size = 0 if of_server else 4
+        self._flip = _MASKED if of_server else 0  # makes the bit of masked frames say: as it should be
         self.is_over = False
         """A Close came, or something that is no WebSocket: nothing is read any more."""
         self.close_code = 0
-        """What the client's Close says, or what ours is to say of the ``fault``; 0: its Close says nothing."""
+        """What the peer's Close says, or what ours is to say of the ``fault``; 0: its Close says nothing."""
         self.fault = ""
-        """What the client did wrong; empty: nothing."""
+        """What the peer did wrong; empty: nothing."""
         self.ping: bytes | None = None
         """Payload of the last Ping. Whoever answers it sets it to None; those before it need no answer (5.5.3)."""
         self._rest = b""  # the beginning of a frame's head, or of a control frame
@@ -74,34 +77,37 @@ class FrameReader:
             self._rest = b""
         end = len(data)
         position = 0
+        key_size = self._key_size
+        flip = self._flip
         found: list[bytes | bytearray] = []
         if self._left:
             position = self._take(data, 0, self._left, self._key, found)
         while end - position >= 2:
             first = data[position]
-            second = data[position + 1]
+            second = data[position + 1] ^ flip
             if first != _WHOLE_MESSAGE or second < _MASKED or self._is_within:
                 self._check(first, second)
                 if self.is_over:
                     break
             length = second & 0x7F
-            start = position + 6
+            start = position + 2 + key_size
             if length >= 126:
-                start = position + (8 if length == 126 else 14)
+                start += 2 if length == 126 else 8
                 if start > end:
                     break
-                length = self._long_length(data[position + 2 : start - 4])
+                length = self._long_length(data[position + 2 : start - key_size])
                 if self.is_over:
                     break
             elif start > end:
                 break
-            key = data[start - 4 : start]
+            key = data[start - key_size : start]
             if first & _CONTROL:
                 if start + length > end:
                     break
                 position = start + length
                 payload = bytearray(data[start:position])
-                self._unmask(key, payload)
+                if key_size:
+                    self._unmask(key, payload)
                 self._on_control(first & 0x0F, bytes(payload))
                 if self.is_over:
                     break
@@ -124,9 +130,12 @@ class FrameReader:
             self._key = key[turn:] + key[:turn]
         else:
             self._left = 0
-        payload = bytearray(data[start:stop])
-        self._unmask(key, payload)
-        found.append(payload)
+        if self._key_size:
+            payload = bytearray(data[start:stop])
+            self._unmask(key, payload)
+            found.append(payload)
+        else:
+            found.append(data[start:stop])
         return stop
 
     def _check(self, first: int, second: int) -> None:
@@ -135,7 +144,7 @@ class FrameReader:
         if first & _RESERVED:
             self.refuse(PROTOCOL_ERROR, "a frame has reserved bits set, and no extension was agreed on (5.2)")
         elif second < _MASKED:
-            self.refuse(PROTOCOL_ERROR, "a frame is not masked (5.1)")
+            self.refuse(PROTOCOL_ERROR, "a frame is " + ("masked (5.1)" if self._flip else "not masked (5.1)"))
         elif opcode & _CONTROL:
             if opcode > _PONG:
                 self.refuse(PROTOCOL_ERROR, f"there is no opcode 0x{opcode:X} (5.2)")
@@ -175,13 +184,16 @@ class FrameReader:
                 return
             self.is_over = True
             self.close_code = code
-        # A Pong needs nothing: that its client is there was seen by whoever counts what comes (5.5.3).
+        # A Pong needs nothing: that its sender is there was seen by whoever counts what comes (5.5.3).
 
     def refuse(self, close_code: int, fault: str) -> None:
-        """Read nothing any more, for something that the client did wrong."""
+        """Read nothing any more, for something that the peer did wrong."""
         self.is_over = True
         self.close_code = close_code
         self.fault = fault
+
+
+# What a server sends
 
 
 def messages(data: bytes) -> bytes:
@@ -191,9 +203,9 @@ def messages(data: bytes) -> bytes:
         return bytes((_WHOLE_MESSAGE, length)) + data
     if length < 65_536:
         return b"\x82\x7e" + length.to_bytes(2, "big") + data
-    if length <= _LONGEST_MESSAGE:
+    if length <= LONGEST_MESSAGE:
         return b"\x82\x7f" + length.to_bytes(8, "big") + data
-    return b"".join([messages(data[start : start + _LONGEST_MESSAGE]) for start in range(0, length, _LONGEST_MESSAGE)])
+    return b"".join([messages(data[start : start + LONGEST_MESSAGE]) for start in range(0, length, LONGEST_MESSAGE)])
 
 
 def ping() -> bytes:
@@ -209,6 +221,37 @@ def pong(payload: bytes) -> bytes:
 def close(code: int) -> bytes:
     """A Close, as it leaves. Code 0: it says nothing."""
     return b"\x88\x02" + code.to_bytes(2, "big") if code else b"\x88\x00"
+
+
+# What a client sends: masked, each frame with a key of four bytes that nobody can foresee (section 5.3)
+
+
+def masked_message(data: bytes, key: bytes) -> bytes:
+    """A binary message with these bytes, as it leaves. Many servers take none longer than ``LONGEST_MESSAGE``."""
+    return _masked_frame(_WHOLE_MESSAGE, data, key)
+
+
+def masked_pong(payload: bytes, key: bytes) -> bytes:
+    """The answer to a Ping with that payload, as it leaves."""
+    return _masked_frame(_FIN | _PONG, payload, key)
+
+
+def masked_close(code: int, key: bytes) -> bytes:
+    """A Close, as it leaves. Code 0: it says nothing."""
+    return _masked_frame(_FIN | _CLOSE, code.to_bytes(2, "big") if code else b"", key)
+
+
+def _masked_frame(first: int, payload: bytes, key: bytes) -> bytes:
+    length = len(payload)
+    if length < 126:
+        head = bytes((first, _MASKED | length))
+    elif length < 65_536:
+        head = bytes((first, _MASKED | 126)) + length.to_bytes(2, "big")
+    else:
+        head = bytes((first, _MASKED | 127)) + length.to_bytes(8, "big")
+    masked = bytearray(payload)
+    unmask(key, masked)
+    return head + key + masked
 
 
 def _may_be_sent(code: int) -> bool:

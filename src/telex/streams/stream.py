@@ -48,3 +48,10 @@ class Stream(Protocol):
 
     def resume_reading(self) -> None:
         """Take in bytes again."""
+
+
+class ClientStream(Stream, Protocol):
+    """A stream that a client has opened."""
+
+    def acknowledge_now(self) -> None:
+        """Have the kernel tell the peer at once what has come."""
