@@ -2,6 +2,8 @@
 
 import ast
 import json
+import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import pytest
 
 import telex
 from tests.cli.test_flags import listening
-from tests.processes import run
+from tests.processes import Server, run, telex_command
 
 SOURCE = Path(telex.__file__)
 HEAVY = (
@@ -83,3 +85,11 @@ def test_all_of_it_may_be_imported_at_once() -> None:
     done = run(sys.executable, "-c", code)
     assert done.returncode == 0
     assert set(telex.__all__) <= set(json.loads(done.stdout))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell of Unix closes them")
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_program_that_is_started_without_standard_streams_works(broker: Server, closed: str) -> None:
+    command = " ".join(map(shlex.quote, telex_command("pub", "-p", str(broker.port), "-t", "a", "-l")))
+    given = "" if "<" in closed else "echo x |"
+    assert subprocess.run(["sh", "-c", f"{given} {command} {closed}"], timeout=30).returncode == 0

@@ -76,6 +76,29 @@ async def test_it_is_refused_after_five_connections(
     assert "'a'" in error.getMessage()
 
 
+@pytest.mark.parametrize("reason_code", [ReasonCode.NOT_AUTHORIZED, ReasonCode.PACKET_TOO_LARGE])
+async def test_with_mqtt_5_the_broker_may_say_that_it_is_that_message(reason_code: ReasonCode) -> None:
+    times = 0
+
+    async def script(hand: Hand, connection: int) -> None:
+        nonlocal times
+        assert isinstance(await hand.gets(), Connect)
+        await hand.sends(ConnAck())
+        while isinstance(packet := await hand.gets(), Publish):
+            if packet.payload == POISON:
+                times += 1
+                await hand.sends(Disconnect(reason_code))
+                return
+            await hand.sends(PubAck(packet.packet_id))
+
+    async with playing(script) as played:
+        async with Client(played.address, version="5", reconnect=SOON) as client, asyncio.timeout(SECONDS):
+            with pytest.raises(telex.Refused, match="'a' is given up: 5 times in a row") as caught:
+                await client.publish("a", POISON, qos=1)
+            assert await client.publish("a", b"next", qos=1) == 0
+    assert (times, caught.value.reason_code) == (LOSSES, reason_code)
+
+
 @pytest.mark.parametrize("qos", [1, 2])
 async def test_those_before_it_and_behind_it_arrive_once_each(qos: int) -> None:
     server = Squeamish()

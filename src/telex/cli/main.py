@@ -1,6 +1,7 @@
 """``telex``: finds the command and runs it. A failure is one line and an exit code."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -61,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Raises:
         SystemExit: always, with the exit code.
     """
+    _open_standard_streams()
     parser = Parser(
         prog="telex",
         description="MQTT for Python: a broker and a command line.",
@@ -83,6 +85,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.stderr.close()
         code = 1
     sys.exit(code)
+
+
+def _open_standard_streams() -> None:
+    """Put nothing where standard input, output or error are closed, as some daemons start programs.
+
+    Otherwise the next socket would be one of them, and everything printed would go there.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: this one
+            assert opened == number
+            setattr(sys, name, open(number, "r" if number == 0 else "w", closefd=False))  # noqa: SIM115 - to the end
 
 
 def fail(message: str, code: int = 1) -> int:

@@ -591,7 +591,6 @@ class Client:
         )
         known = {content_type: _properties(content_type, *said)}  # by what payloads turn out to be
         stream = self._publisher.stream(qos)
-        self.read_on()
 
         def start(topic: str, payload: object) -> None:
             data, found = encode_payload(payload, topic, content_type=content_type, codecs=self._codecs)
@@ -978,7 +977,7 @@ class Client:
             else:
                 cause = NotConnected(text)
                 if self._farewell.reason_code in _FAULTS_OF_A_PACKET and was_connected:
-                    self._publisher.ended()
+                    self._publisher.ended(self._farewell.reason_code)
         elif cause is None and was_connected and self._speaks != MQTT_5 and _is_closed_by_peer(reason):
             self._publisher.ended()
         cause = cause or NotConnected(reason)
@@ -1140,6 +1139,7 @@ class Client:
             session_present=packet.session_present,
             first_time=first_time,
             receive_maximum=self._properties.receive_maximum,
+            may_be_kept=self._speaks == MQTT_3_1 and self._keeps_session,
         )
         self._is_connected.set()
         if self._ready is not None and not self._ready.done():

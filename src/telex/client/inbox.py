@@ -199,18 +199,21 @@ class Inbox:
 
     # What the client calls
 
-    def connected(self, *, session_present: bool, first_time: bool, receive_maximum: int | None) -> None:
+    def connected(
+        self, *, session_present: bool, first_time: bool, receive_maximum: int | None, may_be_kept: bool = False
+    ) -> None:
         """The server has let us in: ask again for what it does not have.
 
         Args:
             session_present: what CONNACK says.
             first_time: there was no other connection before.
             receive_maximum: what we have said.
+            may_be_kept: the server may have the session all the same, and cannot say so (MQTT 3.1).
         """
         self._asked.clear()
         self._left.clear()
         if first_time:
-            self._is_kept = self._is_early = session_present
+            self._is_kept = self._is_early = session_present or may_be_kept
             self._most_owed = min(_MOST_OWED, max((receive_maximum or MAX_PACKET_ID) // 2, 1))
         if not session_present:
             self._leaving.clear()
@@ -341,7 +344,7 @@ class Inbox:
         """A message that may wait for its acknowledgement, until there is room for it or somebody says so."""
         if not members:
             self._keep(packet)
-        if self._kept and self._connection.owed > self._most_owed:
+        if self._kept and self._filters and self._connection.owed > self._most_owed:
             self._give_out_kept()
         if not members:
             return False

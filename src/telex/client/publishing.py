@@ -418,10 +418,13 @@ class Publisher:
             return True
         return any(isinstance(each, _Stored) and each.number <= last for each in self.answers.values())
 
-    def ended(self) -> None:
+    def ended(self, reason_code: int = ReasonCode.PACKET_TOO_LARGE) -> None:
         """The broker has ended a connection, perhaps for a message that it does not take.
 
         Before MQTT 5 it has no other way to say so, and the message would be sent for ever.
+
+        Args:
+            reason_code: why, if the broker said so.
         """
         first = self._connection.first_in_flight
         if first is not None and not first.has_quota:  # it was not sent on this connection
@@ -442,9 +445,9 @@ class Publisher:
         waiting = self.answers.pop(first, None)
         if isinstance(waiting, asyncio.Future):
             if not waiting.done():
-                waiting.set_exception(Refused(ReasonCode.PACKET_TOO_LARGE, text))
+                waiting.set_exception(Refused(reason_code, text))
         elif waiting is not None:
-            first.reason_code = ReasonCode.PACKET_TOO_LARGE
+            first.reason_code = reason_code
             waiting.answered(first)
         self._tell_flushed()
 
