@@ -3,10 +3,12 @@
 import asyncio
 import os
 import re
+import select
 import socket
 import ssl
+import struct
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -811,6 +813,35 @@ def cancelled_dialer(way: str, place: str, folder: Path) -> Dialer:
         return Dialer(parse_address("mqtt://b.example"), proxy=f"{way}://{place}")
     tls = ClientTls(ca_file=folder / "test-ca.pem" if (folder / "test-ca.pem").exists() else None)
     return Dialer(parse_address(f"{way}://{place}"), tls=tls if way in ("mqtts", "wss") else None)
+
+
+async def test_a_socket_of_a_connection_that_is_lost_at_once_is_closed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or it closes, when it is collected, what has got the same number since."""
+    sockets: list[socket.socket] = []
+    reach = dialing.connect
+
+    async def connect(host: str, port: int, bind: str, what: str) -> socket.socket:
+        """Give it back when the peer has reset it."""
+        sockets.append(await reach(host, port, bind, what))
+        assert await asyncio.to_thread(select.select, sockets, [], [], SECONDS) == (sockets, [], [])
+        return sockets[-1]
+
+    class Door(asyncio.Protocol):
+        def connection_made(self, transport: Any) -> None:
+            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            transport.abort()
+
+    monkeypatch.setattr(dialing, "connect", connect)
+    door = await asyncio.get_running_loop().create_server(Door, "127.0.0.1", 0)
+    try:
+        address = parse_address(f"mqtt://127.0.0.1:{door.sockets[0].getsockname()[1]}")
+        async with Phone(Dialer(address)) as phone:
+            with suppress(OSError):
+                await phone.hears_the_end()
+        await asyncio.sleep(0)
+    finally:
+        door.close()
+    assert [each.fileno() for each in sockets] == [-1]
 
 
 @needs_proc

@@ -7,6 +7,7 @@ import pytest
 from telex.client.aio import Client
 from telex.client.message import Message
 from telex.client.reconnect import Reconnect
+from telex.client.subscription import WhenFull
 from telex.errors import NotConnected, Refused, Timeout
 from telex.wire.packets import ConnAck, PubAck, Publish, SubAck, Subscribe, SubscriptionRequest
 from telex.wire.properties import Properties
@@ -51,6 +52,37 @@ async def test_the_response_topic_is_subscribed_to_before_anything_is_asked() ->
         assert packet.requests == [SubscriptionRequest(said.response_topic or "", 2)]
         table.side.sends(answer(said, b"x"))
         assert (await task).payload == b"x"
+
+
+@pytest.mark.parametrize(
+    ("qos", "when_full", "manual_ack", "expected"),
+    [
+        (0, "wait", False, 2),
+        (1, "wait", False, 0),
+        (2, "drop_oldest", False, 2),
+        (1, "drop_newest", True, 0),
+    ],
+)
+async def test_answers_come_at_qos_0_to_whom_may_hold_up_others(
+    qos: int, when_full: WhenFull, manual_ack: bool, expected: int
+) -> None:
+    """What waits for the one who asks may take all of Receive Maximum, and then no answer could come above QoS 0."""
+    table = Table()
+    async with Client(table) as client:
+        for _ in range(2):  # the subscription to the answers itself holds up nobody
+            task = asyncio.create_task(client.request("svc", timeout=SECONDS))
+            _, said = await asked(table.side)
+            table.side.sends(answer(said, b"x"))
+            assert (await task).payload == b"x"
+        async with client.subscribe("data", qos=qos, when_full=when_full, manual_ack=manual_ack):
+            task = asyncio.create_task(client.request("svc", timeout=SECONDS))
+            _, said = await asked(table.side)
+            table.side.sends(answer(said, b"x"))
+            assert (await task).payload == b"x"
+        granted = {each.topic_filter: each.qos for packet in table.side.all(Subscribe) for each in packet.requests}
+        assert granted.pop("data") == qos
+        assert granted.pop(said.response_topic or "") == expected
+        assert set(granted.values()) == ({2} if expected == 0 else set())
 
 
 @pytest.mark.parametrize(

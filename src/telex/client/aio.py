@@ -318,6 +318,11 @@ class Client:
         return self._connection.server
 
     @property
+    def subscriptions(self) -> list[Subscription]:
+        """All that are in use."""
+        return self._inbox.subscriptions
+
+    @property
     def unclaimed(self) -> int:
         """Messages that came so far and that no subscription wanted."""
         return self._inbox.unclaimed

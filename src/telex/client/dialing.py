@@ -256,7 +256,7 @@ class Dialer:
         sock = await self._reach(target)
         try:
             if self._context is None:
-                await asyncio.get_running_loop().create_connection(lambda: stream, sock=sock)
+                await _hand_over(sock, lambda: stream)
             else:
                 await self._secure(sock, lambda: stream, self._context, target)
             if isinstance(stream, WebSocketClientStream):
@@ -274,6 +274,10 @@ class Dialer:
     def _close_untaken(self, sock: socket.socket, stream: "_Line | WebSocketClientStream") -> None:
         """Close a socket that the loop was given and has not taken: uvloop leaves it open if the peer was faster."""
         if self._context is None and not stream.is_begun:
+            try:
+                sock.getsockopt(socket.SOL_SOCKET, socket.SO_TYPE)
+            except OSError:  # or closes the descriptor and does not tell the socket
+                sock.detach()
             sock.close()
 
     def _new_stream(self, target: Target, new_handler: NewHandler) -> "_Line | WebSocketClientStream":
@@ -293,14 +297,13 @@ class Dialer:
         context: ssl.SSLContext,
         target: Target,
     ) -> asyncio.Transport:
-        transport, _ = await asyncio.get_running_loop().create_connection(
+        return await _hand_over(
+            sock,
             factory,
-            sock=sock,
             ssl=context,
             server_hostname=self._name(target),
             ssl_handshake_timeout=_UNLIMITED,
         )
-        return transport
 
     async def _reach(self, target: Target) -> socket.socket:
         """A connection without anything on it yet."""
@@ -599,6 +602,19 @@ class _Proxy:
 
 
 # TCP
+
+
+async def _hand_over(sock: socket.socket, factory: Callable[[], asyncio.Protocol], **tls: Any) -> asyncio.Transport:
+    """Give a connected socket to the loop, which closes it.
+
+    uvloop closes the descriptor of a connection that is lost at once and leaves the socket as it was, which would close
+    the same number later on: perhaps that of somebody else.
+    """
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.create_connection(factory, sock=sock, **tls)
+    if transport.is_closing() and not isinstance(loop, asyncio.BaseEventLoop):
+        sock.detach()
+    return transport
 
 
 async def connect(host: str, port: int, bind: str, what: str) -> socket.socket:

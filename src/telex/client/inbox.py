@@ -326,7 +326,7 @@ class Inbox:
         else:
             members = self._identified_route(packet.topic, properties.subscription_identifiers)
         if packet.qos > 0:
-            return self._deliver_acknowledged(packet, members, most if most < NO_LIMIT else 1)
+            return self._deliver_acknowledged(packet, members)
         if not members:
             self.unclaimed += 1
         met_full = False
@@ -340,7 +340,7 @@ class Inbox:
 
     # Messages
 
-    def _deliver_acknowledged(self, packet: Publish, members: list[Subscription], most: int = 1) -> bool:
+    def _deliver_acknowledged(self, packet: Publish, members: list[Subscription]) -> bool:
         """A message that may wait for its acknowledgement, until there is room for it or somebody says so."""
         if not members:
             self._keep(packet)
@@ -348,17 +348,12 @@ class Inbox:
             self._give_out_kept()
         if not members:
             return False
-        # While we wait for an answer, it may be behind more messages than the server sends without acknowledgements.
-        holding = [
-            each
-            for each in members
-            if each.manual_ack or (each.when_full == "wait" and each.waiting >= each.limit * most)
-        ]
+        holding = [each for each in members if each.manual_ack or (each.when_full == "wait" and each.is_full)]
         if not holding:
             self._connection.acknowledge(packet)
             for member in members:
                 if member.is_full:
-                    member.put_full(packet, member.limit * most)
+                    member.put_full(packet, member.limit)
                 else:
                     member.put(packet)
             return False

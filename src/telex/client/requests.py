@@ -30,6 +30,10 @@ class Asker(Protocol):
     def server(self) -> Properties:
         """What CONNACK has said."""
 
+    @property
+    def subscriptions(self) -> list[Subscription]:
+        """All that are in use."""
+
     def read_on(self) -> None:
         """Take in what comes, whoever does not keep up with it."""
 
@@ -71,7 +75,7 @@ class Requests:
         self._client = client
         self._waiting: dict[bytes, asyncio.Future[Message]] = {}  # by correlation data
         self._answers: dict[str, _Answers] = {}  # by response topic
-        self._own_topic = ""
+        self._own_topics: dict[int, str] = {}  # by the QoS at which they are subscribed to
         self._next_number = secrets.randbits(63)  # nobody else's correlation data are the same by chance
 
     async def request(
@@ -114,7 +118,8 @@ class Requests:
             raise ValueError(
                 f"request() needs MQTT 5, and the broker speaks {client.version}: publish and subscribe there"
             )
-        answers = await self._answers_on(response_topic or self._response_topic())
+        qos_of_answers = self._qos_of_answers()
+        answers = await self._answers_on(response_topic or self._response_topic(qos_of_answers), qos_of_answers)
         self._next_number += 1
         correlation = self._next_number.to_bytes(9, "big")
         answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
@@ -159,18 +164,29 @@ class Requests:
             if not answer.done():
                 answer.set_exception(error)
 
-    def _response_topic(self) -> str:
-        """The topic of our own, under the one that the broker names if it does (section 3.2.2.3.14)."""
-        if not self._own_topic:
-            information = self._client.server.response_information
-            self._own_topic = f"{information.rstrip('/') if information else 'reply'}/{secrets.token_hex(8)}"
-        return self._own_topic
+    def _qos_of_answers(self) -> int:
+        """2, so that an answer keeps its own and outlives a lost connection.
 
-    async def _answers_on(self, topic: str) -> _Answers:
-        """Have the answers on a topic come here; subscribed once, at QoS 2, so that an answer keeps its own QoS."""
+        But 0 if messages may wait here for a handler, and it for the answer: they may take all of Receive Maximum, and
+        more like them wait at the broker in front of the answer.
+        """
+        own = [answers.subscription for answers in self._answers.values()]
+        return 0 if any(each.may_hold_up for each in self._client.subscriptions if each not in own) else 2
+
+    def _response_topic(self, qos: int) -> str:
+        """A topic of our own, under the one that the broker names if it does (section 3.2.2.3.14)."""
+        topic = self._own_topics.get(qos)
+        if topic is None:
+            information = self._client.server.response_information
+            topic = f"{information.rstrip('/') if information else 'reply'}/{secrets.token_hex(8)}"
+            self._own_topics[qos] = topic
+        return topic
+
+    async def _answers_on(self, topic: str, qos: int) -> _Answers:
+        """Have the answers on a topic come here; subscribed once."""
         answers = self._answers.get(topic)
         if answers is None:
-            answers = self._answers[topic] = _Answers(topic, self._client.subscribe(topic, qos=2))
+            answers = self._answers[topic] = _Answers(topic, self._client.subscribe(topic, qos=qos))
             answers.task = asyncio.get_running_loop().create_task(self._collect(answers), name="telex answers")
         await asyncio.shield(answers.ready)
         return answers

@@ -215,6 +215,12 @@ class Subscription:
         """Whether there is no room for another message."""
         return len(self._queue) >= self.limit
 
+    @property
+    def may_hold_up(self) -> bool:
+        """Whether messages may wait here for their acknowledgement."""
+        may_come = self.everything or any(request.qos > 0 for request in self.requests)
+        return may_come and (self.manual_ack or self.when_full == "wait")
+
     def put(self, item: Publish | Held) -> None:
         """A message came."""
         self._queue.append(item)
