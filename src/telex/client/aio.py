@@ -318,11 +318,6 @@ class Client:
         return self._connection.server
 
     @property
-    def subscriptions(self) -> list[Subscription]:
-        """All that are in use."""
-        return self._inbox.subscriptions
-
-    @property
     def unclaimed(self) -> int:
         """Messages that came so far and that no subscription wanted."""
         return self._inbox.unclaimed
@@ -1004,6 +999,11 @@ class Client:
     def _resume(self) -> None:
         if self._link is not None:
             self._link.resume_reading()
+
+    @property
+    def subscriptions(self) -> list[Subscription]:
+        """For requests: all subscriptions that are in use."""
+        return self._inbox.subscriptions
 
     def read_on(self) -> None:
         """For what is asked of the broker: its answer is behind what was not read."""
