@@ -8,6 +8,10 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+INTERPRETED := EXPECT_TELEX=interpreted PYTHONPATH=src $(BIN)/python -m pytest
+COMPILED := EXPECT_TELEX=compiled $(BIN)/python -m pytest
+PROGRAMS := tests/cli tests/client/adversity tests/docs tests/interop tests/typing \
+	tests/test_conformance_index.py tests/test_docs.py tests/test_examples.py
 # Most tests wait most of the time: two for each core.
 PARALLEL = -n $(shell $(BIN)/python -c 'import os; print(2 * os.cpu_count())') --dist worksteal
 SOURCES := pyproject.toml setup.py $(shell find build_backend src -name '*.py')
@@ -17,15 +21,18 @@ SOURCES := pyproject.toml setup.py $(shell find build_backend src -name '*.py')
 demo: .venv/installed
 	$(BIN)/telex demo
 
-# The sources themselves run interpreted; what was installed runs compiled, where there is a C compiler.
+# The sources themselves run interpreted; what was installed runs compiled, where there is a C compiler. What starts
+# programs and waits for them, or reads documents, then runs with what was installed only, and with both at night.
 test: .venv/installed-for-tests lint
-	EXPECT_TELEX=interpreted PYTHONPATH=src $(BIN)/python -m pytest -m alone
-	EXPECT_TELEX=interpreted PYTHONPATH=src $(BIN)/python -m pytest -m "not alone" $(PARALLEL)
 	@if $(BIN)/telex --version | grep -q compiled; then \
-		EXPECT_TELEX=compiled $(BIN)/python -m pytest -m alone && \
-		EXPECT_TELEX=compiled $(BIN)/python -m pytest -m "not alone" $(PARALLEL); \
+		$(INTERPRETED) -m alone tests/hostile && \
+		$(INTERPRETED) -m "not alone" $(PARALLEL) $(PROGRAMS:%=--ignore=%) && \
+		$(COMPILED) -m alone tests/hostile && \
+		$(COMPILED) -m "not alone" $(PARALLEL); \
 	else \
 		echo "No C compiler or no headers of Python were found: the compiled run is left out."; \
+		$(INTERPRETED) -m alone tests/hostile && \
+		$(INTERPRETED) -m "not alone" $(PARALLEL); \
 	fi
 
 lint: .venv/installed-for-tests
@@ -42,6 +49,7 @@ index: .venv/bin/python
 	$(BIN)/python tools/conformance.py
 
 nightly: .venv/installed-for-tests
+	$(INTERPRETED) -m "not alone" $(PARALLEL) $(PROGRAMS)
 	TEST_P99=1 $(BIN)/python -m pytest -s tests/hostile
 	$(BIN)/python -m tests.simulation --runs 10000 --jobs 2
 	for qos in 0 1 2; do \
