@@ -158,7 +158,7 @@ async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host
     finally:
         for each in both:
             each.cancel()
+        back.close()  # first of all: this may be cancelled while it waits
         await asyncio.wait(both)
-        back.close()
         with suppress(ConnectionError):
             await back.wait_closed()

@@ -899,6 +899,15 @@ def test_to_wait_for_the_client_on_its_own_thread_is_an_error_and_no_dead_lock()
     }
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Ctrl-C as a terminal gives it to a program, whoever has started the tests: shells take it from those behind ``&``."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_ends_a_wait_and_the_client_takes_its_leave() -> None:
     has_begun = threading.Event()
 
@@ -926,6 +935,7 @@ def test_ctrl_c_ends_a_wait_and_the_client_takes_its_leave() -> None:
     assert client_threads() == []
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_ends_the_wait_for_a_broker_that_is_not_there() -> None:
     client = SyncClient(f"mqtt://127.0.0.1:{free_port()}", reconnect=SOON)
     has_failed = threading.Event()
