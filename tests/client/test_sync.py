@@ -901,7 +901,7 @@ def test_to_wait_for_the_client_on_its_own_thread_is_an_error_and_no_dead_lock()
 
 @pytest.fixture
 def ctrl_c() -> Iterator[None]:
-    """Ctrl-C as a terminal gives it to a program, whoever has started the tests: shells take it from those behind ``&``."""
+    """Ctrl-C as a terminal gives it to a program. What shells start behind ``&`` does not hear it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
