@@ -424,6 +424,12 @@ async def waiting(client: Client, messages: Subscription) -> list[str]:
         return [message.topic for message in messages.take()]
 
 
+async def look_in(port: int) -> None:
+    """Connect: from then on it hears signals, too."""
+    async with asyncio.timeout(SECONDS), Client(f"mqtt://127.0.0.1:{port}"):
+        pass
+
+
 async def answers_of(port: int, cases: list[Case]) -> list[bool]:
     """What Mosquitto says to each case: whether a message reaches another, or the client itself."""
     address = f"mqtt://127.0.0.1:{port}"
@@ -477,5 +483,5 @@ def test_mosquitto_refuses_the_same_files(text: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", GOOD_FILES)
 def test_mosquitto_takes_the_same_files(text: str, tmp_path: Path) -> None:
-    with mosquitto_with(text, tmp_path):
-        pass  # it listens
+    with mosquitto_with(text, tmp_path) as port:
+        asyncio.run(look_in(port))

@@ -52,7 +52,7 @@ def mypy(folder: Path) -> Errors:
     if not IS_INSTALLED:
         environment["MYPYPATH"] = str(SOURCE)
     done = run([*command, *sorted(path.name for path in folder.glob("*.py"))], folder, environment)
-    said = [json.loads(line) for line in done.stdout.splitlines()]
+    said = [json.loads(line) for line in done.stdout.splitlines() if line]
     return {
         (each["file"], each["line"]): each["message"]
         for each in said
