@@ -106,6 +106,8 @@ class Target:
     limit: float
     of: str = ""
     """As a multiple of the figure of this library; empty: the figure itself, which may be no more."""
+    by: str = "telex"
+    """Which of Telex's libraries shall."""
 
 
 TARGETS: Final = (
@@ -116,9 +118,10 @@ TARGETS: Final = (
     Target("QoS 1, messages/s", 20, "aiomqtt"),
     Target("QoS 1, messages/s", 1, "gmqtt"),
     Target("KiB per client, RSS", 50),
+    Target("QoS 0, messages/s", 3, "paho", by="telex-paho"),
+    Target("QoS 1, messages/s", 5, "paho", by="telex-paho"),
 )
 _PEERS: Final = ("paho", "aiomqtt", "gmqtt")
-_TELEX: Final = "telex"
 
 
 # How two processes know of each other
@@ -454,6 +457,8 @@ class Library:
     """Idle clients that it can have in one process."""
     has_uvloop: bool = True
     """On uvloop; else on the loop that asyncio has itself, or on none."""
+    under: tuple[str, ...] = ()
+    """Words for Python, before the name of this program."""
 
 
 LIBRARIES: Final = (
@@ -493,6 +498,18 @@ LIBRARIES: Final = (
         subscribe_with_telex,
         hold_with_telex,
         broker="telex-interpreted",
+    ),
+    Library(
+        "telex-paho",
+        "paho's program, under telex.paho",
+        "telex",
+        publish_with_paho,
+        subscribe_with_paho,
+        hold_with_paho,
+        broker="telex-compiled",
+        most_held=_MOST_WITH_SELECT,
+        has_uvloop=False,
+        under=("-m", "telex.paho"),
     ),
     Library(
         "paho",
@@ -642,7 +659,8 @@ class Bench:
     @contextmanager
     def _playing(self, role: str, library: Library, server: Server, words: Sequence[str]) -> Iterator["Role"]:
         """Run this program in a role until the block ends."""
-        command = [sys.executable, __file__, "--role", role, "--library", library.name, "--port", str(server.port)]
+        command = [sys.executable, *library.under, __file__, "--role", role, "--library", library.name]
+        command += ["--port", str(server.port)]
         with tempfile.TemporaryFile(dir=self.build) as errors:
             process = subprocess.Popen(
                 [*command, *words],
@@ -946,7 +964,7 @@ def report(results: Results, names: Sequence[str], scenarios: Sequence[Scenario]
     # What other programs used meanwhile is known of what goes from end to end alone.
     if notes := Results([each for each in results.outcomes if each.others_cpu > 0 or each.detail]).notes():
         parts.append("\n".join(f"- {note}" for note in notes))
-    parts += ["Targets of Telex, compiled:", table([["", "target", "this run", "reached"], *targets(results)])]
+    parts += ["Targets:", table([["", "", "target", "this run", "reached"], *targets(results)])]
     if ends:
         shares = [[_TITLES[name], *(results.shares(name, each.name) for each in ends)] for name in names]
         parts.append("How busy both clients together / the broker were (100% is one core):")
@@ -1000,17 +1018,18 @@ def targets(results: Results) -> list[list[str]]:
     """Each target, what this run gave, and whether that reaches it."""
     rows = []
     for target in TARGETS:
+        by = _TITLES[target.by]
         if target.of:
-            reached, unit = results.multiple(_TELEX, target.title, target.of), "x"
+            reached, unit = results.multiple(target.by, target.title, target.of), "x"
             wanted = f"at least {target.limit:g}x of {_TITLES[target.of]}"
         else:
-            reached, unit = results.figure(_TELEX, target.title), ""
+            reached, unit = results.figure(target.by, target.title), ""
             wanted = f"at most {target.limit:g}"
         if reached is None:
-            rows.append([target.title, wanted, "-", "not measured"])
+            rows.append([by, target.title, wanted, "-", "not measured"])
         else:
             is_reached = reached >= target.limit if target.of else reached <= target.limit
-            rows.append([target.title, wanted, f"{reached:.3g}{unit}", "yes" if is_reached else "no"])
+            rows.append([by, target.title, wanted, f"{reached:.3g}{unit}", "yes" if is_reached else "no"])
     return rows
 
 
@@ -1103,7 +1122,8 @@ def find_libraries(names: Sequence[str], build: Path) -> tuple[list[str], dict[s
 
 def plan(libraries: Sequence[str], scenarios: Sequence[Scenario]) -> list[tuple[str, Scenario]]:
     """Who is measured at what, in turns: a noisy minute hits all alike."""
-    commands = {_library(name).broker: name for name in reversed(libraries) if _library(name).broker}
+    installed = [name for name in libraries if _library(name).broker and not _library(name).under]
+    commands = {_library(name).broker: name for name in reversed(installed)}
     pairs = []
     for scenario in scenarios:
         if scenario in END_TO_END:

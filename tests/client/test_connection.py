@@ -2,7 +2,7 @@
 
 import pytest
 
-from telex.client.connection import refusal
+from telex.client.connection import ClientConnection, NotTaken, refusal
 from telex.errors import NotConnected, ProtocolError, Timeout
 from telex.wire.packets import (
     ConnAck,
@@ -299,3 +299,236 @@ def test_the_goodbye_of_the_server_is_told() -> None:
     link = Link().open()
     assert link.gets(Disconnect(0x8B)) == [Disconnect(0x8B)]
     assert (link.client.is_open, link.client.is_closing) == (False, True)
+
+
+# What a client may hand in before a server has let it in
+
+
+class HoldingLink(Link):
+    """A client's end that holds what it is asked for before CONNACK."""
+
+    def __init__(self, connect: Connect | None = None) -> None:
+        super().__init__(connect)
+        self.client = ClientConnection(connect or Connect("c"), acknowledges_at_once=False, holds=True)
+        self.version = self.client.version
+
+
+def test_what_is_asked_for_before_connack_leaves_behind_it_in_its_order() -> None:
+    link = HoldingLink()
+    with pytest.raises(NotConnected):
+        link.client.publish("a", b"0")
+    link.client.opened(0.0)
+    link.client.subscribe([SubscriptionRequest("a")])
+    link.client.publish("a", b"0")
+    link.client.unsubscribe(["a"])
+    assert link.client.has_held
+    assert link.sent() == [Connect("c")]
+    assert link.gets(ConnAck()) == [ConnAck()]
+    assert link.sent() == [Subscribe(1, [SubscriptionRequest("a")]), Publish("a", b"0"), Unsubscribe(2, ["a"])]
+    assert not link.client.has_held
+
+
+def test_what_is_held_does_not_outlive_its_connection() -> None:
+    link = HoldingLink()
+    link.client.opened(0.0)
+    link.client.publish("a", b"0")
+    link.client.lost()
+    assert not link.client.has_held
+    link.open()
+    assert link.sent() == []
+
+
+def test_a_message_above_qos_0_waits_for_any_connection_and_for_its_go() -> None:
+    link = HoldingLink()
+    link.client.publish("a", b"1", qos=1, packet_id=7)
+    link.open()
+    assert link.sent() == []
+    link.client.go_on()
+    assert link.sent() == [Publish("a", b"1", qos=1, packet_id=7)]
+
+
+def test_a_message_keeps_its_own_packet_id_in_a_new_session() -> None:
+    link = HoldingLink().open()
+    link.client.go_on()
+    link.client.publish("a", b"1", qos=1, packet_id=5)
+    link.client.publish("b", b"2", qos=2, packet_id=3)
+    link.sent()
+    link.reopen(ConnAck())
+    link.client.go_on()
+    assert link.sent() == [Publish("a", b"1", qos=1, packet_id=5), Publish("b", b"2", qos=2, packet_id=3)]
+
+
+def test_a_packet_id_that_was_not_needed_can_be_given_back() -> None:
+    client = HoldingLink().client
+    for packet_id in (client.next_packet_id(), client.next_packet_id()):
+        client.give_back(packet_id)
+    assert client.next_packet_id() == 2
+    client.give_back(1)
+    assert client.next_packet_id() == 3
+
+
+def test_before_mqtt_5_a_session_that_cannot_be_is_none() -> None:
+    link = HoldingLink(Connect("c", version=4)).open()
+    link.client.publish("a", b"1", qos=1, packet_id=1)
+    link.sent()
+    link.reopen(ConnAck(session_present=True))
+    link.client.go_on()
+    assert link.sent() == [Publish("a", b"1", qos=1, packet_id=1)]
+
+
+def test_packet_ids_in_use_are_not_given_twice() -> None:  # [MQTT-2.2.1-3]
+    link = HoldingLink()
+    link.client.publish("a", b"1", qos=1, packet_id=1)
+    link.client.opened(0.0)
+    link.client.subscribe([SubscriptionRequest("a")], packet_id=2)
+    assert [link.client.next_packet_id() for _ in range(2)] == [3, 4]
+    with pytest.raises(ValueError, match="packet id 1 is in use"):
+        link.client.publish("a", b"2", qos=1, packet_id=1)
+    with pytest.raises(ValueError, match="packet id 2 is in use"):
+        link.client.unsubscribe(["a"], packet_id=2)
+
+
+def test_all_packet_ids_can_be_in_use() -> None:
+    link = HoldingLink()
+    for _ in range(65_535):
+        link.client.publish("a", b"", qos=1, packet_id=link.client.next_packet_id())
+    with pytest.raises(ValueError, match="all 65,535 packet ids are in use"):
+        link.client.next_packet_id()
+    link.open(ConnAck(properties=Properties(receive_maximum=1)))
+    link.client.go_on()
+    assert link.sent() == [Publish("a", b"", qos=1, packet_id=1)]
+    assert len(link.gets(PubAck(1))) == 1
+    assert link.sent() == [Publish("a", b"", qos=1, packet_id=2)]
+    assert link.client.next_packet_id() == 1
+
+
+def test_what_is_held_and_this_server_does_not_take_is_answered_for_it() -> None:  # [MQTT-3.2.2-15]
+    link = HoldingLink()
+    link.client.opened(0.0)
+    large = link.client.publish("a", bytes(100))
+    link.client.subscribe([SubscriptionRequest("a" * 50), SubscriptionRequest("b")])
+    link.client.unsubscribe(["a" * 50])
+    retained = link.client.publish("a", b"", retain=True)
+    link.sent()
+    limits = Properties(maximum_packet_size=50, retain_available=0)
+    events = link.gets(ConnAck(properties=limits))
+    assert events == [ConnAck(properties=limits), large, SubAck(1, [0x80, 0x80]), UnsubAck(2, [0x80]), retained]
+    assert (large.reason_code, retained.reason_code) == (0x95, 0x9A)
+    assert link.sent() == []
+
+
+def test_what_the_server_does_not_take_has_its_reason_code() -> None:
+    link = HoldingLink().open(ConnAck(properties=Properties(maximum_qos=0, wildcard_subscription_available=0)))
+    with pytest.raises(NotTaken) as refusal:
+        link.client.publish("a", b"", qos=1)
+    assert refusal.value.reason_code == 0x9B
+    with pytest.raises(NotTaken) as refusal:
+        link.client.subscribe([SubscriptionRequest("#")])
+    assert refusal.value.reason_code == 0xA2
+
+
+def test_what_is_dropped_is_neither_sent_again_nor_told() -> None:
+    link = HoldingLink().open(ConnAck(properties=Properties(receive_maximum=1)))
+    link.client.go_on()
+    publications = [link.client.publish("a", b"", qos=1, packet_id=packet_id) for packet_id in (1, 2)]
+    assert link.sent() == [Publish("a", b"", qos=1, packet_id=1)]
+    assert link.client.drop() == publications
+    assert link.client.next_packet_id() == 2
+    third = link.client.publish("a", b"3", qos=1, packet_id=3)
+    assert link.sent() == []  # the server still has the first one
+    assert link.gets(PubAck(1)) == []
+    assert link.sent() == [Publish("a", b"3", qos=1, packet_id=3)]
+    assert link.gets(PubAck(3)) == [third]
+
+
+def test_what_is_dropped_without_an_answer_is_forgotten_with_its_connection() -> None:
+    link = HoldingLink(Connect("c", clean_start=False)).open()
+    link.client.publish("a", b"", qos=2, packet_id=1)
+    link.sent()
+    link.client.drop()
+    link.reopen()
+    link.client.go_on()
+    assert link.sent() == []
+    assert link.client.unfinished == 0
+
+
+def test_a_message_that_is_disowned_is_a_new_one_when_it_comes_again() -> None:
+    link = HoldingLink(Connect("c", clean_start=False)).open()
+    first, second = Publish("a", b"1", qos=2, packet_id=1), Publish("a", b"2", qos=1, packet_id=2)
+    assert link.gets(first, second) == [first, second]
+    [mine, other] = link.gets(Publish("a", b"3", qos=2, packet_id=3), Publish("a", b"4", qos=1, packet_id=4))
+    assert isinstance(mine, Publish)
+    assert isinstance(other, Publish)
+    link.client.disown(mine)
+    link.client.acknowledge(other)
+    assert link.sent() == []  # the first two have their turn before
+    link.reopen()
+    again = Publish("a", b"3", qos=2, dup=True, packet_id=3)
+    [event] = link.gets(again)
+    assert isinstance(event, Publish)
+    link.client.acknowledge(event)
+    assert link.sent() == [PubRec(3)]
+
+
+def test_all_that_comes_can_be_told() -> None:
+    link = HoldingLink().open()
+    link.client.tells_all = True
+    link.client.go_on()
+    publication = link.client.publish("a", b"", qos=2)
+    assert link.gets(PubRec(1), PingResp(), PubComp(1)) == [PubRec(1), PingResp(), PubComp(1), publication]
+
+
+def test_an_acknowledgement_may_say_more() -> None:
+    link = Link().open()
+    publication = link.client.publish("a", b"", qos=1)
+    said = Properties(reason_string="nobody is there")
+    link.gets(PubAck(1, 0x10, said))
+    assert publication.answer == PubAck(1, 0x10, said)
+
+
+@pytest.mark.parametrize(("version", "expected"), [(3, "100f0006 4d5149736470 83"), (4, "100d0004 4d515454 84")])
+def test_a_bridge_says_so_by_the_top_bit_of_its_version(version: int, expected: str) -> None:
+    link = HoldingLink(Connect("b", version=version))
+    link.client.is_bridge = True
+    link.client.opened(0.0)
+    assert link.wrote().startswith(expected.replace(" ", ""))
+
+
+def test_behind_a_goodbye_nothing_is_acknowledged() -> None:  # [MQTT-3.14.4-1]
+    link = HoldingLink().open()
+    [event] = link.gets(Publish("a", b"1", qos=1, packet_id=1))
+    assert isinstance(event, Publish)
+    link.client.disconnect()
+    link.client.acknowledge(event)
+    assert link.sent() == [Disconnect()]
+
+
+def test_an_answer_of_the_wrong_kind_answers_nothing() -> None:
+    link = Link().open()
+    link.client.subscribe([SubscriptionRequest("a")])
+    link.client.unsubscribe(["b"])
+    assert link.gets(UnsubAck(1, [0]), SubAck(2, [0])) == []
+    assert link.gets(SubAck(1, [0]), UnsubAck(2, [0])) == [SubAck(1, [0]), UnsubAck(2, [0])]
+
+
+def test_an_answer_is_not_expected_before_the_question_has_left() -> None:
+    link = Link(Connect("c", keep_alive=10)).open()
+    link.ticks(8.0)
+    for _ in range(100):  # a large message is in front of PINGREQ
+        link.now += 1.0
+        link.client.tick(link.now, is_sending=True)
+    assert link.sent() == [PingReq()]
+    link.ticks(4.9)
+    with pytest.raises(Timeout):
+        link.ticks(0.1)
+
+
+def test_a_message_that_a_server_owned_and_forgot_can_be_sent_again() -> None:
+    link = HoldingLink().open()
+    link.client.go_on()
+    link.client.publish("a", b"1", qos=2, packet_id=1)
+    link.gets(PubRec(1))
+    link.sent()
+    link.reopen(ConnAck())
+    link.client.go_on()
+    assert link.sent() == [Publish("a", b"1", qos=2, packet_id=1)]

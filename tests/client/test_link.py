@@ -65,6 +65,7 @@ class Line:
 
     def __init__(self) -> None:
         self.is_writable = True
+        self.unsent = 0
         self.written: list[bytes] = []
         self.ends: list[str] = []
         self.reading: list[bool] = []
@@ -244,6 +245,35 @@ def test_if_it_does_nothing_is_left_to_do(clock: Clock) -> None:
     clock.passes(10.0)
     assert story.line.ends == []
     assert story.end == (None, "the connection was closed")
+
+
+def test_a_slow_link_is_not_a_dead_one(clock: Clock) -> None:
+    """Our question waits behind a large message: no answer can be there before all of that has left."""
+    story = Story(clock).opens()
+    story.connection.publish("a", bytes(1_000_000))
+    story.link.gathered(1_000_000)
+    clock.turn()
+    story.line.unsent = 1_000_000
+    for _ in range(KEEP_ALIVE * 10):
+        story.line.unsent -= 1_000
+        clock.passes(1)
+    assert PingReq() in story.sent()
+    assert story.line.ends == []
+    clock.passes(KEEP_ALIVE / 2 - 2)  # and now nothing leaves any more
+    assert story.line.ends == []
+    clock.passes(4)
+    assert story.line.ends == ["abort"]
+
+
+def test_a_dead_link_is_noticed_though_bytes_leave(clock: Clock) -> None:
+    """The kernel takes megabytes for a peer that is gone."""
+    story = Story(clock).opens()
+    for _ in range(KEEP_ALIVE * 3 // 2):
+        story.connection.publish("a", bytes(1_000))
+        story.link.gathered(1_000)
+        story.line.unsent = 500
+        clock.passes(1)
+    assert story.line.ends == ["abort"]
 
 
 def test_a_broker_that_answers_no_ping_is_given_up(clock: Clock) -> None:

@@ -9,7 +9,7 @@ from collections import deque
 from typing import Final, Protocol
 
 from telex import topics
-from telex.codes import MAX_PACKET_BYTES, MAX_PACKET_ID, MQTT_5, ReasonCode, reason_text
+from telex.codes import MAX_PACKET_BYTES, MAX_PACKET_ID, MQTT_3_1, MQTT_5, ReasonCode, reason_text
 from telex.errors import NotConnected, ProtocolError, Refused
 from telex.errors import Timeout as TimedOut
 from telex.flow import Delivery, Receiver, Sender
@@ -24,6 +24,7 @@ from telex.wire.encode import (
     encode_acknowledgement,
 )
 from telex.wire.packets import (
+    Acknowledgement,
     Auth,
     ConnAck,
     Connect,
@@ -72,6 +73,19 @@ class Publication(Delivery):
         self.size = 0  # bytes of its PUBLISH, known when it was written for the first time
         self.is_done = False
         self.reason_code = 0  # of PUBACK or PUBREC; 0x80 and above: the server refused it
+        self.answer: Acknowledgement | None = None  # the PUBACK, PUBREC or PUBCOMP by which it is done
+        self.own_id = 0  # the packet id that the caller has given it, in any session; 0: none
+        self.frame = b""  # its PUBLISH, if it is known while it waits
+        self.is_dropped = False  # nobody wants to know of it any more
+        self.tag: object = None  # the caller's
+
+
+class NotTaken(ValueError):
+    """What the server has said that it does not take. ``reason_code`` says what."""
+
+    def __init__(self, reason_code: int, text: str) -> None:
+        super().__init__(text)
+        self.reason_code = reason_code
 
 
 class _ClientSender(Sender[Publication]):
@@ -79,7 +93,33 @@ class _ClientSender(Sender[Publication]):
 
     def __init__(self) -> None:
         super().__init__()
-        self.requests: set[int] = set()  # ids of SUBSCRIBE and UNSUBSCRIBE packets that wait for their answer
+        # Ids of SUBSCRIBE (True) and UNSUBSCRIBE packets that wait for their answer.
+        self.requests: dict[int, bool] = {}
+        self.own: set[int] = set()  # ids that callers gave to publications that are not in flight
+
+    @property
+    def used(self) -> int:
+        """How many packet ids are in use."""
+        return len(self.in_flight) + len(self.requests) + len(self.own)
+
+    def give_back(self, packet_id: int) -> None:
+        """The next id shall be this one, if the last one was."""
+        if self._last_id == packet_id:
+            self._last_id = packet_id - 1
+
+    def is_used(self, packet_id: int) -> bool:
+        """Whether a publication or a request has this id."""
+        return packet_id in self.in_flight or packet_id in self.requests or packet_id in self.own
+
+    def send(self, delivery: Publication) -> None:
+        """As ``Sender.send``; the id is the publication's own, if it has one."""
+        if delivery.own_id == 0:
+            super().send(delivery)
+            return
+        self.own.discard(delivery.own_id)
+        delivery.packet_id = delivery.own_id
+        self.in_flight[delivery.own_id] = delivery
+        self._take_quota(delivery)
 
     def peek_packet_id(self) -> int:
         """The id that the next ``send`` will give. There must be one."""
@@ -91,7 +131,7 @@ class _ClientSender(Sender[Publication]):
     def next_packet_id(self) -> int:
         """An id that neither a publication nor a request uses."""
         packet_id = super().next_packet_id()
-        while packet_id in self.requests:
+        while packet_id in self.requests or packet_id in self.own:
             packet_id = super().next_packet_id()
         return packet_id
 
@@ -109,6 +149,15 @@ class Journal(Protocol):
         """The server knows nothing of what was in flight; what is sent from now on is new."""
 
 
+class _Held:
+    """A packet that waits for CONNACK."""
+
+    def __init__(self, frame: bytes, request: Packet | None, publication: Publication | None) -> None:
+        self.frame = frame
+        self.request = request  # SUBSCRIBE or UNSUBSCRIBE
+        self.publication = publication  # of QoS 0
+
+
 class ClientConnection:
     """The client's end.
 
@@ -124,6 +173,12 @@ class ClientConnection:
         journal: is told of what is sent.
         acknowledges_at_once: whether messages above QoS 0 are acknowledged when they
             come; otherwise it waits for ``acknowledge``.
+        holds: whether what is asked for before CONNACK is held until then, publications
+            above QoS 0 also while there is no network connection; otherwise that raises
+            ``NotConnected``. What is unfinished then waits for ``go_on``. Before MQTT 5 a
+            session that cannot be there is then passed over, and otherwise an error. What a
+            server owned at QoS 2 when it forgot the session is sent again then, and
+            otherwise counts as delivered.
 
     Raises:
         ValueError: a CONNECT that cannot be written, or that no server may accept.
@@ -136,9 +191,15 @@ class ClientConnection:
         acknowledges_at_once: bool = True,
         most_in_flight: int = MAX_PACKET_ID,
         journal: Journal | None = None,
+        holds: bool = False,
     ) -> None:
         _check_connect(connect)
-        self._most_in_flight = most_in_flight
+        self.most_in_flight = most_in_flight  # may be changed before ``opened``
+        self.is_bridge = False  # CONNECT says so, by the top bit of its version, as Mosquitto understands it
+        self.tells_all = False  # ``take_events`` gives acknowledgements and PingResp, too
+        self._holds = holds
+        self.waits_to_go_on = False  # CONNACK has come, and ``go_on`` has not been called
+        self._held: list[_Held] = []  # what is to leave when CONNACK has come
         self.journal = journal
         self._acknowledges_at_once = acknowledges_at_once
         self.connect = connect
@@ -182,7 +243,10 @@ class ClientConnection:
 
     def opened(self, now: float) -> None:
         """A network connection is there: CONNECT is the first packet [MQTT-3.1.0-1]."""
-        self.version = self.connect.version
+        if self.connect.version != self.version:
+            self.version = self.connect.version
+            for each in self._waiting:
+                each.frame = b""
         said = self.connect.properties if self.version == MQTT_5 else None
         self._said = said if said is not None else Properties()
         # Who acknowledges in its own time is patient with a server that sends more than it was told, as Mosquitto 2.0
@@ -200,7 +264,10 @@ class ClientConnection:
         self._last_heard = now
         self._has_network = True
         self.is_closing = False
-        self._frames = [encode(self.connect, self.version)]
+        frame = encode(self.connect, self.version)
+        self._frames = [_as_bridge(frame, self.version) if self.is_bridge else frame]
+        self._held = []
+        self.waits_to_go_on = False
         self._last_sent = now
 
     def lost(self) -> None:
@@ -208,6 +275,7 @@ class ClientConnection:
         self.is_open = False
         self._has_network = False
         self._frames = []
+        self._held = []
         self._limits = Properties()
         self._owed.clear()  # the server sends it again
         self._turns.clear()
@@ -235,7 +303,7 @@ class ClientConnection:
             self._end(Disconnect(reason_code) if self.version == MQTT_5 else None)
             raise
 
-    def tick(self, now: float, *, is_reading: bool = True) -> None:
+    def tick(self, now: float, *, is_reading: bool = True, is_sending: bool = False) -> None:
         """Keep the connection alive; to be called every ``tick_seconds`` [MQTT-3.1.2-20].
 
         How long CONNACK may take is the caller's to decide: until then, nothing is sent.
@@ -244,6 +312,8 @@ class ClientConnection:
             now: seconds on a clock that never goes back.
             is_reading: False if what came meanwhile was left unread: then nothing can be
                 said of the server.
+            is_sending: True if some bytes of what ``take`` gave have left since the last tick, and
+                others still wait: who takes them is there, and cannot have seen our PINGREQ.
 
         Raises:
             Timeout: nothing came for the keep-alive time, and no answer to a PINGREQ.
@@ -255,6 +325,8 @@ class ClientConnection:
             self._last_heard = now
             self._pinged_at = _NEVER
         if self._pinged_at != _NEVER:
+            if is_sending:
+                self._pinged_at = now
             if now - self._pinged_at >= self._keep_alive * _ANSWER:
                 raise TimedOut(f"the server did not answer a PINGREQ within {self._keep_alive * _ANSWER:g} s")
         elif now - min(self._last_sent, self._last_heard) >= self._keep_alive * _QUIET:
@@ -270,6 +342,21 @@ class ClientConnection:
     def wants_to_send(self) -> bool:
         """Whether ``take`` has something to give, or the connection is to be closed."""
         return bool(self._frames) or self.is_closing
+
+    @property
+    def has_frames(self) -> bool:
+        """Whether ``take`` has something to give."""
+        return bool(self._frames)
+
+    @property
+    def awaits_connack(self) -> bool:
+        """Whether there is a network connection on which CONNACK is still to come."""
+        return self._has_network and not self.is_open
+
+    @property
+    def has_held(self) -> bool:
+        """Whether something is to leave that waits for CONNACK, or for ``go_on``."""
+        return bool(self._held) or (bool(self._waiting) and (self.waits_to_go_on or not self.is_open))
 
     def take(self, now: float) -> bytes:
         """The bytes that are to be sent."""
@@ -297,39 +384,96 @@ class ClientConnection:
         qos: int = 0,
         retain: bool = False,
         properties: Properties | None = None,
+        packet_id: int = 0,
     ) -> Publication:
         """Publish a message; above QoS 0 it may have to wait until the server takes it.
 
+        Args:
+            topic: its topic name; empty if a topic alias stands for it (QoS 0 only).
+            payload: what it says.
+            qos: 0, 1 or 2.
+            retain: whether the server keeps it for those who subscribe later.
+            properties: what is said besides.
+            packet_id: above QoS 0, one of ``next_packet_id`` that it shall have; 0: any.
+
         Raises:
             ValueError: what PUBLISH cannot say, what a client may not say in it (a
-                subscription identifier, a topic alias that the server does not take), or
-                what the server has said that it does not take. Nothing is sent, and no
-                packet id is used.
+                subscription identifier, a topic alias that the server does not take), or,
+                as ``NotTaken``, what the server has said that it does not take. Nothing
+                is sent, and no packet id is used.
             NotConnected: no connection is open.
         """
-        self._check_open()
-        topics.check_name(topic)
+        if not self.is_open:
+            self._check_holds(needs_network=qos == 0)
+        if topic or qos > 0 or properties is None or properties.topic_alias is None:
+            topics.check_name(topic)
         publication = Publication(topic, payload, qos, retain, properties)
         if properties is not None:
             self._check_properties(properties)
-        can_send = qos == 0 or (not self._waiting and self._can_send_new)
-        packet_id = 0 if qos == 0 else (self._sender.peek_packet_id() if can_send else 1)
+        can_send = qos == 0 or (self.is_open and not self._waiting and (packet_id > 0 or self._can_send_new))
+        if packet_id > 0 and qos > 0:
+            self._check_own(packet_id)
+            publication.own_id = packet_id
+            can_send = can_send and self._sender.can_send
+        else:
+            packet_id = 0 if qos == 0 else (self._sender.peek_packet_id() if can_send else 1)
         frame = self._encode(publication, packet_id, dup=False)
         if properties is not None and properties.topic_alias is not None and qos > 0:  # what is sent later, or again
             publication.properties = _without_alias(properties)
         publication.size = len(frame)
         objection = self._objection(publication)
         if objection is not None:
-            raise ValueError(str(objection))
+            raise NotTaken(objection.reason_code, str(objection))
         if qos == 0:  # [MQTT-4.3.1-1]
             publication.is_done = True
-            self._frames.append(frame)
+            if self.is_open:
+                self._frames.append(frame)
+            else:
+                self._held.append(_Held(frame, None, publication))
         elif can_send:
             self._sender.send(publication)  # with the id that it peeked at
             self._frames.append(frame)
         else:
             self._waiting.append(publication)
+            if publication.own_id > 0:
+                self._sender.own.add(publication.own_id)
+                if publication.properties is properties:  # it has no topic alias in it
+                    publication.frame = frame
         return publication
+
+    def next_packet_id(self) -> int:
+        """A packet id that nothing uses, for ``publish``, ``subscribe`` and ``unsubscribe``: in turn, from 1 to 65,535.
+
+        Raises:
+            ValueError: all are in use.
+        """
+        return self._free_packet_id()
+
+    def give_back(self, packet_id: int) -> None:
+        """Have the last ``next_packet_id`` undone, which nothing uses."""
+        self._sender.give_back(packet_id)
+
+    def go_on(self) -> None:
+        """Send what is unfinished: CONNACK has come, and who held it back has said what comes before it."""
+        self.waits_to_go_on = False
+        if self.is_open:
+            self._send_waiting()
+
+    def drop(self) -> list[Publication]:
+        """Forget all that is unfinished above QoS 0; nothing of it is told or sent any more.
+
+        What the server has got on this connection keeps its packet id until it answers.
+        """
+        sender = self._sender
+        dropped = list(sender.in_flight.values())
+        dropped += [each for each in self._waiting if each.packet_id == 0]
+        for each in dropped:
+            each.is_dropped = True
+            sender.own.discard(each.own_id)
+            if not each.has_quota:
+                sender.in_flight.pop(each.packet_id, None)
+        self._waiting.clear()
+        return dropped
 
     def acknowledge(self, packet: Publish) -> None:
         """Acknowledge a message, unless that is done at once: when all that came before it are, in their order.
@@ -368,38 +512,61 @@ class ClientConnection:
             if undecided is not None:
                 self._undecided[packet.packet_id] = undecided
 
+    def disown(self, packet: Publish) -> None:
+        """As ``give_up``, and when it comes again it is a new message, at QoS 2 too: nobody has had this one."""
+        self.give_up(packet)
+        if packet.qos == 2 and self._undecided.get(packet.packet_id) is packet:
+            del self._undecided[packet.packet_id]
+            self._receiver.owned.pop(packet.packet_id, None)
+
     @property
     def owed(self) -> int:
         """Messages that came on this connection and wait for their acknowledgement."""
         return len(self._owed)
 
-    def subscribe(self, requests: list[SubscriptionRequest], properties: Properties | None = None) -> int:
+    def subscribe(
+        self, requests: list[SubscriptionRequest], properties: Properties | None = None, *, packet_id: int = 0
+    ) -> int:
         """Ask for what matches; the SubAck with the returned packet id is the answer.
 
+        Args:
+            requests: topic filters, with their options.
+            properties: what is said besides.
+            packet_id: one of ``next_packet_id`` that it shall have; 0: any.
+
         Raises:
-            ValueError: an invalid filter, or what the server has said that it does not take.
+            ValueError: an invalid filter, or, as ``NotTaken``, what the server has said that it does not take.
             NotConnected: no connection is open.
         """
-        self._check_open()
+        if not self.is_open:
+            self._check_holds(needs_network=True)
         for request in requests:
             topics.check_filter(request.topic_filter)
             self._check_server_offers(request)
         has_identifier = properties is not None and properties.subscription_identifiers != ()
         if has_identifier and self._limits.subscription_identifier_available == 0:  # section 3.2.2.3.12
-            raise ValueError("the server has no subscription identifiers")
-        return self._request(Subscribe(self._free_packet_id(), requests, properties))
+            raise NotTaken(
+                ReasonCode.SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED, "the server has no subscription identifiers"
+            )
+        return self._request(Subscribe(self._request_id(packet_id), requests, properties))
 
-    def unsubscribe(self, topic_filters: list[str], properties: Properties | None = None) -> int:
+    def unsubscribe(self, topic_filters: list[str], properties: Properties | None = None, *, packet_id: int = 0) -> int:
         """Ask for no more; the UnsubAck with the returned packet id is the answer.
 
+        Args:
+            topic_filters: as they were subscribed to.
+            properties: what is said besides.
+            packet_id: one of ``next_packet_id`` that it shall have; 0: any.
+
         Raises:
-            ValueError: an invalid filter.
+            ValueError: an invalid filter, or, as ``NotTaken``, a packet that is too large for the server.
             NotConnected: no connection is open.
         """
-        self._check_open()
+        if not self.is_open:
+            self._check_holds(needs_network=True)
         for topic_filter in topic_filters:
             topics.check_filter(topic_filter)
-        return self._request(Unsubscribe(self._free_packet_id(), topic_filters, properties))
+        return self._request(Unsubscribe(self._request_id(packet_id), topic_filters, properties))
 
     def authenticate(self, data: bytes | None = None) -> None:
         """Answer the AUTH 0x18 that ``take_events`` gave, with authentication data (section 4.12).
@@ -470,6 +637,14 @@ class ClientConnection:
         if not self.is_open:  # [MQTT-3.1.2-30]
             raise NotConnected("there is no connection to a server")
 
+    def _check_holds(self, *, needs_network: bool) -> None:
+        if not self._holds or (needs_network and not self._has_network):
+            raise NotConnected("there is no connection to a server")
+
+    def _check_own(self, packet_id: int) -> None:
+        if self._sender.is_used(packet_id):
+            raise ValueError(f"packet id {packet_id} is in use")
+
     def _end(self, goodbye: Disconnect | None) -> None:
         if goodbye is not None and self._has_network:
             frame = encode(goodbye, self.version)
@@ -500,10 +675,16 @@ class ClientConnection:
         limits = self._limits
         topic_filter = request.topic_filter
         if limits.wildcard_subscription_available == 0 and topics.has_wildcard(topic_filter):
-            raise ValueError(f"topic filter {topics.shown(topic_filter)}: the server has no wildcards")
+            raise NotTaken(
+                ReasonCode.WILDCARD_SUBSCRIPTIONS_NOT_SUPPORTED,
+                f"topic filter {topics.shown(topic_filter)}: the server has no wildcards",
+            )
         if self.version == MQTT_5 and topics.is_shared(topic_filter):
             if limits.shared_subscription_available == 0:
-                raise ValueError(f"topic filter {topics.shown(topic_filter)}: the server has no shared subscriptions")
+                raise NotTaken(
+                    ReasonCode.SHARED_SUBSCRIPTIONS_NOT_SUPPORTED,
+                    f"topic filter {topics.shown(topic_filter)}: the server has no shared subscriptions",
+                )
             if request.no_local:  # [MQTT-3.8.3-4]
                 raise ValueError(
                     f"topic filter {topics.shown(topic_filter)}: No Local is not for shared ones [MQTT-3.8.3-4]"
@@ -526,16 +707,28 @@ class ClientConnection:
     @property
     def _can_send_new(self) -> bool:
         sender = self._sender
-        return sender.can_send and len(sender.in_flight) + len(sender.requests) < MAX_PACKET_ID
+        return sender.can_send and sender.used < MAX_PACKET_ID
 
     def _free_packet_id(self) -> int:
-        if len(self._sender.requests) + len(self._sender.in_flight) >= MAX_PACKET_ID:
+        if self._sender.used >= MAX_PACKET_ID:
             raise ValueError("all 65,535 packet ids are in use; wait for some answers first")
         return self._sender.next_packet_id()
 
+    def _request_id(self, packet_id: int) -> int:
+        if packet_id == 0:
+            return self._free_packet_id()
+        self._check_own(packet_id)
+        return packet_id
+
     def _request(self, packet: Subscribe | Unsubscribe) -> int:
-        self._write(encode(packet, self.version))
-        self._sender.requests.add(packet.packet_id)  # not before: what cannot be sent uses no id
+        frame = encode(packet, self.version)
+        if self.is_open:
+            self._write(frame)
+        else:
+            self._held.append(_Held(frame, packet, None))
+        self._sender.requests[packet.packet_id] = isinstance(
+            packet, Subscribe
+        )  # not before: what cannot be sent uses no id
         return packet.packet_id
 
     def _send_auth(self, reason_code: int, data: bytes | None) -> None:
@@ -547,11 +740,30 @@ class ClientConnection:
     def _write(self, frame: bytes) -> None:
         limit = self._limits.maximum_packet_size
         if limit is not None and len(frame) > limit:  # [MQTT-3.2.2-15]
-            raise ValueError(self._too_large(len(frame)))
+            raise NotTaken(ReasonCode.PACKET_TOO_LARGE, self._too_large(len(frame)))
         self._frames.append(frame)
+
+    def _send_held(self) -> None:
+        """Send what was asked for before CONNACK, in its order; what this server does not take is answered for it."""
+        limit = self._limits.maximum_packet_size or MAX_PACKET_BYTES
+        held, self._held = self._held, []
+        for each in held:
+            objection = None if each.publication is None else self._objection(each.publication)
+            if each.publication is not None and objection is not None:
+                self._done(each.publication, objection.reason_code)
+            elif len(each.frame) <= limit:  # [MQTT-3.2.2-15]
+                self._frames.append(each.frame)
+            elif isinstance(each.request, Subscribe):
+                codes = [ReasonCode.UNSPECIFIED_ERROR.value] * len(each.request.requests)
+                self._answered(each.request.packet_id, SubAck(each.request.packet_id, codes))
+            elif isinstance(each.request, Unsubscribe):
+                codes = [ReasonCode.UNSPECIFIED_ERROR.value] * len(each.request.topic_filters)
+                self._answered(each.request.packet_id, UnsubAck(each.request.packet_id, codes))
 
     def _send_waiting(self) -> None:
         """Send of what waits as much as the server takes now [MQTT-3.3.4-7]."""
+        if self.waits_to_go_on:
+            return
         sender = self._sender
         while self._waiting:
             publication = self._waiting[0]
@@ -563,9 +775,10 @@ class ClientConnection:
                     self._frames.append(self._encode(publication, publication.packet_id, dup=True))
                 else:
                     return
-            elif self._can_send_new:
+            elif self._can_send_new or (publication.own_id > 0 and sender.can_send):
                 sender.send(publication)
-                self._frames.append(self._encode(publication, publication.packet_id, dup=False))
+                self._frames.append(publication.frame or self._encode(publication, publication.packet_id, dup=False))
+                publication.frame = b""
                 if self.journal is not None:
                     self.journal.sent(publication)
             else:
@@ -595,14 +808,20 @@ class ClientConnection:
             self._on_connack(packet)
         elif isinstance(packet, Publish):
             self._on_publish(packet)
-        elif isinstance(packet, PubAck):
-            self._completed(self._sender.on_puback(packet.packet_id), packet.reason_code)
+        else:
+            if self.tells_all and isinstance(packet, Acknowledgement | PingResp):
+                self._events.append(packet)
+            self._handle_other(packet)
+
+    def _handle_other(self, packet: Packet) -> None:
+        if isinstance(packet, PubAck):
+            self._completed(self._sender.on_puback(packet.packet_id), packet)
         elif isinstance(packet, PubRec):
             self._on_pubrec(packet)
         elif isinstance(packet, PubRel):
             self._on_pubrel(packet)
         elif isinstance(packet, PubComp):
-            self._completed(self._sender.on_pubcomp(packet.packet_id), 0)
+            self._completed(self._sender.on_pubcomp(packet.packet_id), packet)
         elif isinstance(packet, SubAck | UnsubAck):
             self._answered(packet.packet_id, packet)
         elif isinstance(packet, PingResp):
@@ -621,7 +840,8 @@ class ClientConnection:
         limits = packet.properties if packet.properties is not None else Properties()
         self._limits = limits  # first of all: they hold for a goodbye too
         # Who does not ask for a clean start says that it has a session, though nothing may be in flight in it.
-        if packet.session_present and self.connect.clean_start:  # [MQTT-3.2.2-4]
+        is_strange = packet.session_present and self.connect.clean_start
+        if is_strange and (self.version == MQTT_5 or not self._holds):  # [MQTT-3.2.2-4]
             raise ProtocolError(ReasonCode.PROTOCOL_ERROR, "a session is present, and we asked for a clean start")
         self._check_method(packet.properties, "CONNACK")
         if (limits.maximum_packet_size or MAX_PACKET_BYTES) < _LARGEST_ANSWER:
@@ -630,7 +850,9 @@ class ClientConnection:
                 f"the server takes {limits.maximum_packet_size} bytes at most, no acknowledgement is that small",
             )
         self._events.append(packet)
-        if not packet.session_present:  # [MQTT-3.2.2-5]: what is not in flight there is sent as new
+        if (
+            not packet.session_present or self.connect.clean_start
+        ):  # [MQTT-3.2.2-5]: what is not in flight there is sent as new
             self._forget_session()
         if limits.server_keep_alive is not None:  # [MQTT-3.1.2-21] [MQTT-3.2.2-21]
             self._keep_alive = limits.server_keep_alive
@@ -638,17 +860,23 @@ class ClientConnection:
             self.connect = _renamed(self.connect, limits.assigned_client_identifier)
         self._turn = _NOBODYS
         self.is_open = True
-        again = self._sender.resume(min(limits.receive_maximum or MAX_PACKET_ID, self._most_in_flight))
+        again = self._sender.resume(min(limits.receive_maximum or MAX_PACKET_ID, self.most_in_flight))
         again.extend(each for each in self._waiting if each.packet_id == 0)
         self._waiting = deque(each for each in again if not self._gives_up(each))
+        self._send_held()
+        self.waits_to_go_on = self._holds
         self._send_waiting()
 
     def _gives_up(self, publication: Publication) -> bool:
         """Whether a publication is done because this server takes less than the one that it was made for."""
+        if publication.is_dropped:
+            self._sender.in_flight.pop(publication.packet_id, None)
+            return True
         objection = None if publication.is_released else self._objection(publication)
         if objection is None:
             return False
         self._sender.in_flight.pop(publication.packet_id, None)
+        self._sender.own.discard(publication.own_id)
         self._done(publication, objection.reason_code)
         return True
 
@@ -657,10 +885,13 @@ class ClientConnection:
         waiting = [each for each in self._waiting if each.packet_id == 0]
         unfinished: deque[Publication] = deque()
         for each in self._sender.in_flight.values():
-            if each.is_released:  # the server took it before it forgot us
+            if each.is_released and not self._holds:  # the server took it before it forgot us
                 self._done(each, 0)
-            else:
+            elif not each.is_dropped:
                 each.packet_id = 0
+                each.is_released = False  # programs for paho count on a second time rather than on none
+                if each.own_id > 0:
+                    self._sender.own.add(each.own_id)
                 unfinished.append(each)
         unfinished.extend(waiting)
         self._waiting = unfinished
@@ -727,6 +958,8 @@ class ClientConnection:
                 self._owed_last += 1
 
     def _acknowledge_now(self, packet: Publish) -> None:
+        if not self._has_network:  # a goodbye was the last packet [MQTT-3.14.4-1]
+            return
         first = PUBACK_FIRST if packet.qos == 1 else PUBREC_FIRST  # [MQTT-4.6.0-2] [MQTT-4.6.0-3]
         self._frames.append(encode_acknowledgement(first, packet.packet_id))
 
@@ -746,7 +979,7 @@ class ClientConnection:
         publication = self._sender.on_pubrec(packet.packet_id, packet.reason_code)
         if packet.reason_code >= 0x80:
             if publication is not None and not publication.is_released:
-                self._completed(publication, packet.reason_code)
+                self._completed(publication, packet)
         elif publication is not None or self.version != MQTT_5:  # [MQTT-4.3.3-4]
             if publication is not None and self.journal is not None:
                 self.journal.released(publication)
@@ -761,19 +994,21 @@ class ClientConnection:
         else:
             self._frames.append(encode(PubComp(packet.packet_id, ReasonCode.PACKET_IDENTIFIER_NOT_FOUND), MQTT_5))
 
-    def _completed(self, publication: Publication | None, reason_code: int) -> None:
+    def _completed(self, publication: Publication | None, packet: Acknowledgement) -> None:
         if publication is not None:  # otherwise nobody waits for this acknowledgement
-            self._done(publication, reason_code)
+            publication.answer = packet
+            self._done(publication, 0 if isinstance(packet, PubComp) else packet.reason_code)
             self._send_waiting()
 
     def _done(self, publication: Publication, reason_code: int) -> None:
         publication.is_done = True
         publication.reason_code = reason_code
-        self._events.append(publication)
+        if not publication.is_dropped:
+            self._events.append(publication)
 
     def _answered(self, packet_id: int, packet: Packet) -> None:
-        if packet_id in self._sender.requests:
-            self._sender.requests.discard(packet_id)
+        if self._sender.requests.get(packet_id) == isinstance(packet, SubAck):
+            del self._sender.requests[packet_id]
             self._events.append(packet)
             self._send_waiting()  # for want of an id, something may wait (P1)
 
@@ -783,6 +1018,15 @@ def _without_alias(properties: Properties) -> Properties:
     other = properties.copy()
     other.topic_alias = None
     return other
+
+
+def _as_bridge(frame: bytes, version: int) -> bytes:
+    """A CONNECT with the top bit of its protocol version set."""
+    position = 1
+    while frame[position] >= 0x80:  # the remaining length
+        position += 1
+    position += 1 + 2 + (6 if version == MQTT_3_1 else 4)  # behind the protocol name
+    return frame[:position] + bytes((frame[position] | 0x80,)) + frame[position + 1 :]
 
 
 def _check_connect(connect: Connect) -> None:

@@ -103,7 +103,7 @@ class Dialer:
         self._use_srv = use_srv
         self._resolver = resolver
         self._proxy_url = proxy
-        self._proxy = None if proxy is None else _Proxy(proxy)
+        self._proxy = None if proxy is None else Proxy(proxy)
         self._tls: ClientTls | None = None  # what is known of our side; None: somebody else has made the context
         self._context: ssl.SSLContext | None = None
         self._check(tls)
@@ -478,7 +478,7 @@ class _Looking(asyncio.Protocol):
             self._transport.abort()
 
 
-class _Proxy:
+class Proxy:
     """Who leads us to a broker.
 
     Args:
@@ -499,8 +499,8 @@ class _Proxy:
         self.port = port or _PROXY_PORTS[self.scheme]
         self.place = join(self.host, self.port)
         user, colon, password = login.partition(":")
-        self._user = unquote(user)
-        self._password = unquote(password)
+        self.user = unquote(user)
+        self.password = unquote(password)
         self._check_login(is_given=bool(login), has_password=bool(colon))
 
     def _check_login(self, *, is_given: bool, has_password: bool) -> None:
@@ -508,16 +508,16 @@ class _Proxy:
         if not is_given:
             return
         if self.scheme == "http":
-            if ":" in self._user:
+            if ":" in self.user:
                 raise ValueError(f"{where}: a user name of HTTP has no colon in it")
-        elif not (self._user + self._password).isascii() or "\0" in self._user + self._password:
+        elif not (self.user + self.password).isascii() or "\0" in self.user + self.password:
             raise ValueError(f"{where}: user name and password are ASCII")  # RFC 1929 does not say how else
         elif self.scheme.startswith("socks4"):
             if has_password:
                 raise ValueError(f"{where}: SOCKS 4 knows no password; use socks5 or leave it out")
-        elif not self._user or not self._password:
+        elif not self.user or not self.password:
             raise ValueError(f"{where}: SOCKS 5 wants a user name and a password, or neither")
-        elif max(len(self._user), len(self._password)) > _LONGEST_LOGIN:
+        elif max(len(self.user), len(self.password)) > _LONGEST_LOGIN:
             raise ValueError(f"{where}: user name and password have {_LONGEST_LOGIN} bytes at most")
 
     async def reach(self, host: str, port: int, bind: str) -> socket.socket:
@@ -539,8 +539,8 @@ class _Proxy:
             ProxyType.SOCKS4 if self.scheme.startswith("socks4") else ProxyType.SOCKS5,
             self.host,
             self.port,
-            self._user or None,
-            self._password or None,
+            self.user or None,
+            self.password or None,
             rdns=self.scheme in _REMOTE_NAMES,
             loop=asyncio.get_running_loop(),
         )
@@ -566,14 +566,14 @@ class _Proxy:
         sock = await connect(self.host, self.port, bind, f"the proxy {self.place}")
         try:
             place = join(host.encode("idna").decode() if not is_ip(host) else host, port)
-            await loop.sock_sendall(sock, self._request(place))
+            await loop.sock_sendall(sock, self.request(place))
             head = b""
             while b"\r\n\r\n" not in head and len(head) <= _MOST_PROXY_HEAD:
                 data = await loop.sock_recv(sock, 4096)
                 if not data:
                     break
                 head += data
-            self._check_answer(head, place)
+            self.check_answer(head, place)
         except OSError as error:
             sock.close()
             raise _same_kind(error, f"the proxy {self.place} does not answer: {_why(error)}") from None
@@ -582,14 +582,20 @@ class _Proxy:
             raise
         return sock
 
-    def _request(self, place: str) -> bytes:
+    def request(self, place: str) -> bytes:
+        """What is said to an HTTP proxy to be led to a place (RFC 9110, section 9.3.6)."""
         lines = [f"CONNECT {place} HTTP/1.1", f"Host: {place}"]
-        if self._user or self._password:
-            login = b64encode(f"{self._user}:{self._password}".encode()).decode()
+        if self.user or self.password:
+            login = b64encode(f"{self.user}:{self.password}".encode()).decode()
             lines.append(f"Proxy-Authorization: Basic {login}")
         return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
-    def _check_answer(self, head: bytes, place: str) -> None:
+    def check_answer(self, head: bytes, place: str) -> None:
+        """Look at the head of its answer.
+
+        Raises:
+            NotConnected: it does not lead there, or it is no such proxy.
+        """
         first, _, _ = head.partition(b"\r\n")
         version, _, status = first[:200].decode("latin-1").partition(" ")
         if not version.startswith("HTTP/1.") or not head.endswith(b"\r\n\r\n"):

@@ -46,17 +46,20 @@ class Link:
     """Uses one stream for one connection, as its ``streams.stream.Handler``."""
 
     __slots__ = (
+        "_asked",
         "_connection",
         "_error",
         "_flush_handle",
         "_gathered",
         "_is_closing",
         "_is_reading",
+        "_left",
         "_loop",
         "_owner",
         "_stream",
         "_tap",
         "_timer",
+        "_written",
     )
 
     def __init__(
@@ -76,6 +79,9 @@ class Link:
         self._gathered = 0  # bytes of publications that wait for the end of this turn
         self._is_reading = True
         self._is_closing = False  # our goodbye has left
+        self._written = 0  # bytes so far
+        self._left = 0  # of these, at the last tick, those that waited here no longer
+        self._asked = 0  # of these, those up to our last question whether the broker is there
         connection.opened(self._loop.time())
         self._timer = self._loop.call_later(connection.tick_seconds, self._tick)
         self.flush()
@@ -120,6 +126,7 @@ class Link:
         if data:
             if self._tap is not None:
                 self._tap(data, True)
+            self._written += len(data)
             self._stream.write(data)
         if connection.is_closing:
             self._close()
@@ -197,11 +204,18 @@ class Link:
         self._owner.ended(self, self._error, reason)
 
     def _tick(self) -> None:
+        left = self._written - self._stream.unsent
+        # Slow as the link may be, it works: our question is still behind what leaves.
+        is_sending = self._left < left < self._asked
+        self._left = left
         try:
-            self._connection.tick(self._loop.time(), is_reading=self._is_reading)
+            self._connection.tick(self._loop.time(), is_reading=self._is_reading, is_sending=is_sending)
         except Timeout as error:
             self.abort(error)
             return
         if self._connection.wants_to_send:
-            self.soon()
+            if self._flush_handle is not None:
+                self._flush_handle.cancel()
+            self._flush_gathered()
+            self._asked = self._written
         self._timer = self._loop.call_later(self._connection.tick_seconds, self._tick)

@@ -53,5 +53,9 @@ class Stream(Protocol):
 class ClientStream(Stream, Protocol):
     """A stream that a client has opened."""
 
+    @property
+    def unsent(self) -> int:
+        """Bytes that were written and wait here."""
+
     def acknowledge_now(self) -> None:
         """Have the kernel tell the peer at once what has come."""

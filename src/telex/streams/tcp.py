@@ -131,6 +131,11 @@ class TcpStream(asyncio.Protocol):
         """End it now."""
         self._transport.abort()
 
+    @property
+    def unsent(self) -> int:
+        """Bytes that were written and wait here."""
+        return self._transport.get_write_buffer_size()
+
     def acknowledge_now(self) -> None:
         """Have the kernel tell the peer at once what has come, where it can be asked to (Linux).
 

@@ -280,6 +280,11 @@ class WebSocketClientStream(asyncio.Protocol):
         if self.is_begun:
             self._transport.abort()
 
+    @property
+    def unsent(self) -> int:
+        """Bytes that were written and wait here."""
+        return self._transport.get_write_buffer_size()
+
     def acknowledge_now(self) -> None:
         """There are frames around what comes: nothing is known of the kernel's packets."""
 

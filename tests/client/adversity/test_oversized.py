@@ -97,7 +97,7 @@ async def test_so_is_one_that_was_published_before_anybody_knew() -> None:
             await entering
             results = await asyncio.gather(*publishing, return_exceptions=True)
             await client.publish("t", b"last", qos=1)
-        assert [type(result) in (ValueError, telex.Refused) for result in results] == [False, True, False]
+        assert [isinstance(result, ValueError | telex.Refused) for result in results] == [False, True, False]
         await client.close()
     assert limited.payloads == [SMALL, SMALL, b"last"]
     assert server.connections == 1

@@ -1,0 +1,1 @@
+"""The drop-in for paho-mqtt, beside the real one."""
