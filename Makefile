@@ -22,10 +22,10 @@ demo: .venv/installed
 	$(BIN)/telex demo
 
 # The sources themselves run interpreted; what was installed runs compiled, where there is a C compiler. What starts
-# programs and waits for them, or reads documents, then runs with what was installed only, and with both at night.
+# programs and waits for them, besieges a broker or reads documents, then runs with what was installed only, and with
+# both at night.
 test: .venv/installed-for-tests lint
 	@if $(BIN)/telex --version | grep -q compiled; then \
-		$(INTERPRETED) -m alone tests/hostile && \
 		$(INTERPRETED) -m "not alone" $(PARALLEL) $(PROGRAMS:%=--ignore=%) && \
 		$(COMPILED) -m alone tests/hostile && \
 		$(COMPILED) -m "not alone" $(PARALLEL); \
@@ -50,6 +50,7 @@ index: .venv/bin/python
 
 nightly: .venv/installed-for-tests
 	$(INTERPRETED) -m "not alone" $(PARALLEL) $(PROGRAMS)
+	$(INTERPRETED) -m alone tests/hostile
 	TEST_P99=1 $(BIN)/python -m pytest -s tests/hostile
 	$(BIN)/python -m tests.simulation --runs 10000 --jobs 2
 	for qos in 0 1 2; do \

@@ -90,10 +90,11 @@ ORDER = {
     "server/web/": [["files.py", "handshake.py", "masks.py"], ["server.py"]],
     "cli/": [
         ["loop.py", "main.py", "lines.py", "colours.py", "output.py", "option_files.py", "properties.py", "trace.py"],
-        ["flags.py", "config.py", "tls.py", "passwd.py", "reload.py", "json_text.py"],
+        ["keys.py", "flags.py", "config.py", "tls.py", "passwd.py", "reload.py", "json_text.py"],
+        ["sys_figures.py", "busiest.py", "charts.py"],
         ["formats.py", "payloads.py"],
-        ["watch.py"],
-        ["serve.py", "pub.py", "sub.py", "rr.py", "acl.py", "doctor.py"],
+        ["watch.py", "overview.py"],
+        ["serve.py", "pub.py", "sub.py", "rr.py", "top.py", "acl.py", "doctor.py"],
         ["demo.py"],
     ],
 }

@@ -55,6 +55,10 @@ def test_without_xdg_config_home_it_is_below_the_home_directory(
     ]
 
 
+def test_a_command_that_mosquitto_does_not_have_has_one_file(settings: Path) -> None:
+    assert option_files.candidates("top") == [str(settings / "telex" / "top")]
+
+
 def test_the_command_line_has_the_last_word(settings: Path) -> None:
     (settings / "mosquitto_pub").write_text("-p 1884\n-t from/file\n-q 2\n-D publish user-property a b c\n")
     options = pub.parsed(["-t", "from/line", "-m", "x", "-D", "publish", "user-property", "d", "e"])

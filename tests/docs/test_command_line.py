@@ -13,12 +13,14 @@ import subprocess
 from collections.abc import Iterator
 from importlib import import_module
 from io import StringIO
+from math import sin
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from telex.cli import colours, formats, option_files, watch
+from telex.cli import colours, formats, option_files, overview, sys_figures, watch
+from telex.cli.busiest import Busiest
 from telex.cli.main import COMMANDS
 from telex.client.message import Message
 from telex.wire.packets import Publish
@@ -33,7 +35,7 @@ BROKER = (
     '# broker.toml\ndata = ""\n[[listeners]]\nport = 1883\n[access]\nallow_anonymous = true\n[log]\nlevel = "debug"\n'
 )
 
-_COMMAND = re.compile(r"(?:^|(?<=\| )|(?<=\$\())telex (?:pub|sub|rr)\b(?!.* (?:-p|-L|--unix) )")
+_COMMAND = re.compile(r"(?:^|(?<=\| )|(?<=\$\())telex (?:pub|sub|rr|top)\b(?!.* (?:-p|-L|--unix) )")
 _ENDS = re.compile(r" (-C|-W|-E|-w|--retained-only) ?")
 
 
@@ -132,6 +134,52 @@ def test_the_table_looks_as_it_is_shown() -> None:
     assert [re.sub(r"\s+", " ", re.sub(r"[\d.]+/s", "", line)).strip() for line in drawn.splitlines()] == shown
 
 
+def test_the_overview_looks_as_it_is_shown() -> None:
+    [picture] = [block.text for block in SECTIONS["A whole broker"] if block.language == "text"]
+    figures, busiest = sys_figures.Figures(), Busiest(0.0)
+    told: dict[str, float] = {"uptime": 93_500, **dict.fromkeys(_COUNTED, 0)}
+    now = 1000.0
+    for step in range(30):
+        now += 10
+        told["uptime"] += 10
+        told |= {name: told[name] + round(10 * rate * (1.2 + sin(step / 4))) for name, rate in _COUNTED.items()}
+        for name, value in (told | _FIGURES).items():
+            figures.take(f"{sys_figures.PREFIX}{name}", str(value).encode(), now, retained=False)
+    for second in range(1, 31):
+        for room, count in (("hall", 20), ("kitchen", 8), ("attic", 1)):
+            for _ in range(count):
+                busiest.take(f"home/temp/{room}", 4)
+        busiest.fade(float(second))
+    console = Console(file=StringIO(), force_terminal=True, width=80, no_color=True)
+    with console.capture() as capture:
+        console.print(overview.Overview("localhost:1883", figures, busiest, "#").screen(now + 1, 80, 18), end="")
+    drawn = re.sub(r"\x1b\[[0-9;]*m", "", capture.get())
+    assert "".join(f"{line.rstrip()}\n" for line in drawn.split("\n")) == picture
+
+
+# What the broker of the picture tells: what grows, and by how much in a second; and what does not.
+_COUNTED = {
+    "publish/messages/received": 29,
+    "publish/messages/sent": 61,
+    "bytes/received": 1_400,
+    "bytes/sent": 3_100,
+    "publish/messages/dropped": 0,
+}
+_FIGURES: dict[str, object] = {
+    "version": "telex version 0.1.0",
+    "clients/connected": 12,
+    "clients/total": 15,
+    "subscriptions/count": 40,
+    "retained messages/count": 1_204,
+    "packet/out/count": 3,
+    "packet/out/bytes": 210,
+    "store/messages/count": 1_310,
+    "store/messages/bytes": 70_200,
+    "connections/socket/count": 12,
+    "store/state": "ok",
+}
+
+
 # The tables
 
 
@@ -146,7 +194,7 @@ def test_the_flags_of_the_tables_are_flags(heading: str) -> None:
 def test_every_flag_that_is_named_is_there() -> None:
     told = set(re.findall(r"(?<![\w-])--?[a-zA-Z][\w-]*", " ".join(re.findall(r"`([^`\n]+)`", TEXT))))
     known = {"--help", "-h"}
-    for command in ("pub", "sub", "rr"):
+    for command in ("pub", "sub", "rr", "top"):
         known |= set(re.findall(r"(?<![\w-])--?[a-zA-Z][\w-]*", run(*telex_command(command, "--help")).stdout))
     assert told <= known
 

@@ -126,6 +126,7 @@ def test_a_service_on_aiomqtt_publishes_iterates_leaves_a_will_and_connects_agai
                     assert sorted(answers) == sorted(
                         (f"service/answers/{number}", str(number), min(number % 3, 1)) for number in range(100)
                     )
+                    assert await asyncio.to_thread(lines, service, "^answered") == ["answered 100"]
                     proxy.cut_now(How.RST)
                     assert await texts(1) == [("service/status", "lost", 1)]
                     assert await asyncio.to_thread(lines, service, "^here") == [

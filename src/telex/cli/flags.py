@@ -222,7 +222,8 @@ class _UrlAction(argparse.Action):
         if not _separator or scheme not in _SCHEMES:
             parser.error(f"{values!r} is no URL for -L, expected mqtt, mqtts, ws or wss, as in mqtt://host/topic")
         server, slash, topic = rest.partition("/")
-        if not slash or not topic:
+        is_top = isinstance(parser, FlagParser) and parser.command == "top"  # for which a topic is no must
+        if not topic and (slash or not is_top):
             parser.error(f"{values!r} has no topic, expected {scheme}://{server}/TOPIC")
         try:
             address = parse_address(f"{scheme}://{server}")
@@ -235,8 +236,8 @@ class _UrlAction(argparse.Action):
             options.username = address.user
         if address.password is not None:
             options.pw = address.password
-        options.url_topic = topic
-        if isinstance(parser, FlagParser) and parser.command != "sub":  # which may have many
+        options.url_topic = topic or None
+        if isinstance(parser, FlagParser) and parser.command not in ("sub", "top"):  # which may have many
             options.topic = topic
 
 

@@ -11,6 +11,7 @@ COMMANDS: Final = {
     "serve": "run a broker",
     "pub": "publish messages (the flags of mosquitto_pub)",
     "sub": "subscribe and print messages (the flags of mosquitto_sub)",
+    "top": "show what a broker is doing, live: who is there, what moves, what waits, what is lost",
     "rr": "send a request and print the response (the flags of mosquitto_rr)",
     "passwd": "make and change password files (the flags of mosquitto_passwd)",
     "acl": "find out what a client may do, and which rule says so",

@@ -5,7 +5,10 @@ Knows where they are and how a line is read. Knows no flag.
 
 import os
 import sys
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+_OF_MOSQUITTO: Final = ("pub", "sub", "rr")
+"""Commands that Mosquitto has too."""
 
 
 class Line(NamedTuple):
@@ -24,6 +27,11 @@ class Line(NamedTuple):
 
 def candidates(command: str) -> list[str]:
     """The files that may hold flags for ``telex pub`` and so on. The first that is there counts."""
+    files = _candidates(command)
+    return files if command in _OF_MOSQUITTO else files[:1]
+
+
+def _candidates(command: str) -> list[str]:
     if sys.platform == "win32":
         home = os.environ.get("USERPROFILE", "")
         settings = os.environ.get("APPDATA", home)

@@ -4,13 +4,12 @@
 """
 
 import asyncio
-import os
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from telex.cli import colours
+from telex.cli.keys import keys
 from telex.client.message import Message
 
 if TYPE_CHECKING:  # loaded when it is drawn
@@ -189,7 +188,7 @@ class Watch:
 
         with (
             Live(console=self._console, screen=True, auto_refresh=False, transient=True) as live,
-            _keys(self.typed),
+            keys(self.typed),
         ):
             while not self._is_over:
                 self._wants_frame.clear()
@@ -269,36 +268,3 @@ class Watch:
                 Text(shown_rate(row.rate)),
             )
         return table
-
-
-@contextmanager
-def _keys(typed: Callable[[bytes], None]) -> Iterator[None]:
-    """Hear of keys as they are typed, without their echo; not on Windows, nor if standard input is no terminal."""
-    try:
-        import termios
-        import tty
-    except ImportError:
-        yield
-        return
-    try:
-        descriptor = sys.stdin.fileno()
-        before = termios.tcgetattr(descriptor)
-    except (ValueError, AttributeError, OSError, termios.error):
-        yield
-        return
-    loop = asyncio.get_running_loop()
-
-    def readable() -> None:
-        data = os.read(descriptor, 1024)
-        if data:
-            typed(data)
-        else:
-            loop.remove_reader(descriptor)
-
-    tty.setcbreak(descriptor)  # Ctrl-C still ends it
-    loop.add_reader(descriptor, readable)
-    try:
-        yield
-    finally:
-        loop.remove_reader(descriptor)
-        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)

@@ -12,6 +12,7 @@ async def main(port: int) -> None:
     will = aiomqtt.Will(STATUS, "lost", qos=1, retain=True)
     client = aiomqtt.Client("127.0.0.1", port, identifier="service", will=will)
     print("id", client.identifier, flush=True)
+    answered = 0
     while True:
         try:
             async with client:
@@ -21,6 +22,9 @@ async def main(port: int) -> None:
                 async for message in client.messages:
                     name = str(message.topic).rpartition("/")[2]
                     await client.publish(f"service/answers/{name}", message.payload, qos=message.qos)
+                    answered += 1
+                    if answered == 100:  # and the broker has acknowledged all answers
+                        print("answered", answered, flush=True)
                     if message.payload == b"end":
                         await client.unsubscribe("service/orders/+")
                         await client.publish(STATUS, "gone", qos=2, retain=True)
