@@ -29,7 +29,12 @@ FLOORS = {
 # A folder in a folder stands there like a file, and has an order of its own.
 ORDER = {
     "wire/": [["data.py", "reasons.py"], ["properties.py"], ["packets.py"], ["decode.py", "encode.py"]],
-    "streams/": [["stream.py", "frames.py"], ["tcp.py"], ["proxy_protocol.py", "websocket.py", "websocket_client.py"]],
+    "streams/": [
+        ["stream.py", "frames.py"],
+        ["tcp.py"],
+        ["proxy_protocol.py", "framed.py"],
+        ["websocket.py", "websocket_client.py"],
+    ],
     "engine/": [
         ["options.py", "stats.py", "deadlines.py", "message.py", "permissions.py", "visit.py"],
         ["outbox.py", "records.py", "retained.py"],

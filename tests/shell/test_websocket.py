@@ -173,7 +173,7 @@ async def test_a_stream_that_is_closed_here_sends_what_was_written_and_waits_for
 
 @pytest.mark.parametrize("cut", [False, True])
 async def test_a_close_that_nobody_answers_is_given_up(monkeypatch: pytest.MonkeyPatch, cut: bool) -> None:
-    monkeypatch.setattr("telex.streams.websocket._LINGER_SECONDS", 0.05)
+    monkeypatch.setattr("telex.streams.framed.LINGER_SECONDS", 0.05)
     async with upgraded(Silent) as (_client, handler):
         handler.stream.write(b"x" * (10_000_000 if cut else 10))  # which nobody reads
         handler.stream.close()

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telex.errors import NotConnected
-from telex.streams import frames, websocket_client
+from telex.streams import framed, frames
 from telex.streams.frames import FrameReader
 from telex.streams.websocket_client import Handshake, WebSocketClientStream, check_headers
 from tests.web.peers import ACCEPT, BINARY, CLOSE, KEY, PING, PONG, SECONDS, TEXT, Echo, masked, serving, until
@@ -390,7 +390,7 @@ async def test_a_close_of_ours_is_waited_for(monkeypatch: pytest.MonkeyPatch) ->
 
 
 async def test_a_server_that_does_not_answer_our_close_is_not_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(websocket_client, "_LINGER_SECONDS", 0.01)
+    monkeypatch.setattr(framed, "LINGER_SECONDS", 0.01)
     async with pair() as (stream, server):
         mine = await opened(stream)
         stream.pause_reading()

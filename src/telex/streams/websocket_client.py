@@ -8,19 +8,13 @@ from hashlib import sha1
 from typing import Final, cast
 
 from telex.errors import NotConnected
-from telex.streams import frames
+from telex.streams import framed, frames
 from telex.streams.stream import Handler
 from telex.streams.tcp import NOBODY, Arrival
 
 _PROTOCOL: Final = "mqtt"
 _KEY_SUFFIX: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, section 1.3
 _MOST_HEAD: Final = 16_384  # bytes of an answer's head
-
-_HIGH_WATER: Final = 65_536
-"""Bytes that may wait for a peer that does not read; with more, it does not keep up."""
-
-_LINGER_SECONDS: Final = 5.0
-"""How long a peer may take to read the rest and to answer our Close."""
 
 _OWN: Final = ("upgrade", "connection", "content-length", "transfer-encoding")
 """Headers that are not for users to say, like all that begin with ``sec-websocket-``."""
@@ -152,7 +146,7 @@ def check_headers(headers: Mapping[str, str]) -> None:
             raise ValueError(f"websocket_headers: the value of {name} has a control character in it")
 
 
-class WebSocketClientStream(asyncio.Protocol):
+class WebSocketClientStream(framed.FramedStream):
     """One connection of a client: what asyncio calls, from the first byte of the handshake.
 
     Args:
@@ -160,35 +154,12 @@ class WebSocketClientStream(asyncio.Protocol):
         new_handler: makes who uses the stream, when the server has said yes.
     """
 
-    __slots__ = (
-        "_handler",
-        "_handshake",
-        "_is_closing",
-        "_new_handler",
-        "_reader",
-        "_timer",
-        "_transport",
-        "address",
-        "host",
-        "identity",
-        "is_begun",
-        "is_writable",
-        "opened",
-        "via_tls",
-    )
+    __slots__ = ("_handshake", "_new_handler", "is_begun", "opened")
 
     def __init__(self, handshake: Handshake, new_handler: "Callable[[WebSocketClientStream], Handler]") -> None:
+        super().__init__(frames.FrameReader(of_server=True))
         self._handshake = handshake
         self._new_handler = new_handler
-        self._handler: Handler = NOBODY
-        self._reader = frames.FrameReader(of_server=True)
-        self._is_closing = False  # our Close has left, or may not any more
-        self._timer: asyncio.TimerHandle | None = None  # until it is over in any case
-        self.address = ""
-        self.host = ""
-        self.identity = ""
-        self.via_tls = ""
-        self.is_writable = True
         self.is_begun = False
         """The transport is there."""
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -208,7 +179,7 @@ class WebSocketClientStream(asyncio.Protocol):
         if self._is_closing:  # given up
             self._transport.abort()
             return
-        self._transport.set_write_buffer_limits(_HIGH_WATER)
+        self._transport.set_write_buffer_limits(framed.HIGH_WATER)
         self._transport.write(self._handshake.request)
 
     def data_received(self, data: bytes) -> None:
@@ -218,36 +189,7 @@ class WebSocketClientStream(asyncio.Protocol):
             if not rest:
                 return
             data = rest
-        reader = self._reader
-        payload = reader.receive(data)
-        if payload and not self._is_closing:
-            self._handler.received(payload)
-        if reader.ping is not None:
-            self._answer_ping()
-        if reader.is_over:
-            self._end()
-
-    def pause_writing(self) -> None:
-        """The peer does not keep up."""
-        self.is_writable = False
-
-    def resume_writing(self) -> None:
-        """The peer keeps up again."""
-        self.is_writable = True
-        if self._reader.ping is not None:
-            self._answer_ping()
-        self._handler.writable()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is gone."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self.is_writable = False
-        self._is_closing = True
-        self._fail(exc or ConnectionResetError("the connection was closed"))
-        self._handler.lost(self._reason(exc))
-        self._handler = NOBODY  # without a circle both are gone at once
+        self._came(self._reader.receive(data))
 
     # What the handler calls
 
@@ -262,18 +204,6 @@ class WebSocketClientStream(asyncio.Protocol):
             part = data[start : start + frames.LONGEST_MESSAGE]
             self._transport.write(frames.masked_message(part, os.urandom(4)))
 
-    def close(self) -> None:
-        """End it when what was written has left and the peer has answered our Close; after five seconds in any case."""
-        if self._is_closing or self._transport.is_closing():
-            return
-        self._send_close(frames.NORMAL_CLOSURE)
-        self._transport.resume_reading()  # or its answer would not be seen
-        self._abort_after(_LINGER_SECONDS)
-
-    def abort(self) -> None:
-        """End it now."""
-        self._transport.abort()
-
     def give_up(self) -> None:
         """End it now, at whatever point it is; nobody has it yet."""
         self._is_closing = True
@@ -287,16 +217,6 @@ class WebSocketClientStream(asyncio.Protocol):
 
     def acknowledge_now(self) -> None:
         """There are frames around what comes: nothing is known of the kernel's packets."""
-
-    def pause_reading(self) -> None:
-        """Take in nothing for a while."""
-        if not self._is_closing and not self._transport.is_closing():
-            self._transport.pause_reading()
-
-    def resume_reading(self) -> None:
-        """Take in bytes again."""
-        if not self._transport.is_closing():
-            self._transport.resume_reading()
 
     # What happens within
 
@@ -326,12 +246,14 @@ class WebSocketClientStream(asyncio.Protocol):
             self.opened.set_exception(error)
             self.opened.exception()  # it was looked at, whoever waits
 
-    def _answer_ping(self) -> None:
-        """Unless the peer does not read: then it waits here, and a Ping that comes meanwhile takes its place."""
-        payload = self._reader.ping
-        if payload is not None and self.is_writable and not self._is_closing:
-            self._reader.ping = None
-            self._transport.write(frames.masked_pong(payload, os.urandom(4)))
+    def _gone(self, exc: Exception | None) -> None:
+        self._fail(exc or ConnectionResetError("the connection was closed"))
+
+    def _pong(self, payload: bytes) -> bytes:
+        return frames.masked_pong(payload, os.urandom(4))
+
+    def _close_frame(self, code: int) -> bytes:
+        return frames.masked_close(code, os.urandom(4))
 
     def _end(self) -> None:
         """The peer has said Close, or what cannot be read."""
@@ -341,21 +263,4 @@ class WebSocketClientStream(asyncio.Protocol):
             self._send_close(self._reader.close_code)
         # The server is first to close the connection (7.1.1). Most do at once; nobody is waited for long.
         self._transport.resume_reading()
-        self._abort_after(_LINGER_SECONDS)
-
-    def _send_close(self, code: int) -> None:
-        self._is_closing = True
-        self._transport.write(frames.masked_close(code, os.urandom(4)))
-
-    def _abort_after(self, seconds: float) -> None:
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(seconds, self._transport.abort)
-
-    def _reason(self, exc: Exception | None) -> str:
-        """Why it is over."""
-        reader = self._reader
-        if reader.fault:
-            return f"WebSocket: {reader.fault}"
-        if reader.close_code not in (0, frames.NORMAL_CLOSURE, 1001):
-            return f"the peer closed the WebSocket with code {reader.close_code}"
-        return "the connection was closed" if exc is None else f"the connection broke: {exc}"
+        self._abort_after(framed.LINGER_SECONDS)
