@@ -13,6 +13,7 @@ FLOORS = {
     "errors.py": 2,
     "topics.py": 3,
     "flow.py": 3,
+    "rows.py": 3,
     "version.py": 3,
     "wire/": 3,
     "streams/": 3,

@@ -42,7 +42,7 @@ from tests.paho.traces.played import SECONDS, Link, PlayedBroker
 def broker() -> Iterator[PlayedBroker]:
     played = PlayedBroker()
     yield played
-    played.stops()
+    played.ends()
     for link in played.links:
         link.flows()
         link.closes()

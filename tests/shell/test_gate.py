@@ -684,7 +684,7 @@ async def test_a_takeover_storm_is_told_once_and_slowed_down(caplog: pytest.LogC
         for _, writer in clients:
             writer.close()
         await until(lambda: not broker.connection_count)
-        assert [record for record in asyncio.all_tasks() if "_let_in_later" in repr(record)] == []
+        await until(lambda: not [task for task in asyncio.all_tasks() if "_let_in_later" in repr(task)])
     [line] = [record.getMessage() for record in caplog.records if "takeover storm" in record.getMessage()]
     assert line.count("127.0.0.1:") == 2
     assert "client=c" in line

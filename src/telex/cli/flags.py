@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn
 
 from telex import topics
 from telex.cli import option_files
-from telex.cli.loop import run_loop
+from telex.cli.loop import TimeIsUp, run_loop
 from telex.cli.main import Parser, ShowVersion, number
 from telex.cli.main import fail as say
 from telex.cli.properties import COMMANDS, CommandProperties, word_count
@@ -72,10 +72,6 @@ _TLS_REQUESTS: Final = {
     "--psk": "psk",
 }
 _WILL_DETAILS: Final = {"--will-payload": "will_payload", "--will-qos": "will_qos", "--will-retain": "will_retain"}
-
-
-class TimeIsUp(Exception):
-    """``-W`` or ``--timeout``: it is to end now, with code 27."""
 
 
 # How flags are read

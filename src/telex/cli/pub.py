@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from telex import topics
 from telex.cli import flags, payloads
+from telex.cli.loop import TimeIsUp
 from telex.cli.main import number
 from telex.errors import Refused
 
@@ -111,7 +112,7 @@ class _Publishing:
             self._error = str(error) or type(error).__name__
             if isinstance(error, TimeoutError) and limit.expired():
                 self._error = "Timed out"
-                raise flags.TimeIsUp from None
+                raise TimeIsUp from None
             raise
         finally:
             if self._options.json:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from telex import topics
 from telex.cli import flags, formats, payloads
+from telex.cli.loop import TimeIsUp
 
 if TYPE_CHECKING:
     from telex.client.aio import Client
@@ -123,7 +124,7 @@ class _Request:
                 await self._run()
         except TimeoutError:
             if limit.expired():
-                raise flags.TimeIsUp from None
+                raise TimeIsUp from None
             raise
         return 0
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from telex import topics
 from telex.cli import colours, flags, formats
-from telex.cli.loop import on_signal
+from telex.cli.loop import first_over
 from telex.cli.main import number
 from telex.cli.output import Output
 from telex.codes import reason_text
@@ -24,7 +24,6 @@ if TYPE_CHECKING:  # the client is loaded when there is something to do
 TIMED_OUT: Final = flags.TIMED_OUT
 """The exit code after ``-W`` seconds, as mosquitto_sub has it."""
 
-_TERMINATED: Final = 143  # as shells say it: ended by SIGTERM
 
 _HANDLING: Final = {"always": 0, "new": 1, "never": 2}  # of retained messages (section 3.8.3.1)
 
@@ -56,7 +55,7 @@ def run(arguments: Sequence[str]) -> int:
         sink = _sink(options)
     except (ValueError, ImportError) as error:
         return flags.fail(options, str(error))
-    return flags.run(options, lambda: _until_over(options, sink))
+    return flags.run(options, lambda: first_over(_connected(options, sink), _beside(sink), timeout=options.timeout))
 
 
 def parsed(arguments: Sequence[str]) -> argparse.Namespace:
@@ -212,36 +211,9 @@ class _Rate:
 # What is done
 
 
-async def _until_over(options: argparse.Namespace, sink: Sink) -> int:
-    """Print until it is enough, the time is up, or nobody reads it any more."""
-    main = asyncio.current_task()
-    assert main is not None  # we are in it
-    is_terminated = False
-
-    def terminate() -> None:
-        nonlocal is_terminated
-        is_terminated = True
-        main.cancel()
-
-    on_signal("SIGTERM", terminate)  # so that the broker is told, and does not publish a will
-    beside = asyncio.ensure_future(sink.run())
-    work = asyncio.ensure_future(_connected(options, sink))
-    try:
-        await asyncio.wait((work, beside), timeout=options.timeout, return_when=asyncio.FIRST_COMPLETED)
-        if work.done():
-            return work.result()
-        if beside.done():
-            beside.result()
-            return 0
-        raise flags.TimeIsUp
-    except asyncio.CancelledError:
-        if is_terminated:
-            return _TERMINATED
-        raise
-    finally:
-        for task in (work, beside):
-            task.cancel()
-        await asyncio.gather(work, beside, return_exceptions=True)
+async def _beside(sink: Sink) -> int:
+    await sink.run()
+    return 0
 
 
 async def _connected(options: argparse.Namespace, sink: Sink) -> int:

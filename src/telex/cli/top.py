@@ -17,7 +17,7 @@ from telex import topics
 from telex.cli import charts, colours, flags
 from telex.cli.busiest import Busiest
 from telex.cli.keys import keys
-from telex.cli.loop import on_signal
+from telex.cli.loop import first_over
 from telex.cli.output import Output
 from telex.cli.overview import NOTHING_TOLD, Overview
 from telex.cli.sys_figures import FILTER, SETTLED_SECONDS, Figures
@@ -41,7 +41,6 @@ _UNPACED_SECONDS: Final = 10.0  # between two snapshots, where no broker sets th
 _FRAME_SECONDS: Final = 0.5
 _FADE_SECONDS: Final = 1.0
 _QUEUE: Final = 100_000  # messages that may wait while a frame is drawn
-_TERMINATED: Final = 143  # as shells say it: ended by SIGTERM
 
 
 class Display(Protocol):
@@ -57,7 +56,9 @@ def run(arguments: Sequence[str]) -> int:
     options.is_live = not (options.once or options.json) and _is_screen()
     if options.is_live and options.debug:
         return flags.fail(options, "telex top takes the whole terminal; leave out -d, or try --json")
-    return flags.run(options, lambda: _until_over(options), fast=bool(options.filters))
+    return flags.run(
+        options, lambda: first_over(_connected(options), timeout=options.timeout), fast=bool(options.filters)
+    )
 
 
 def parsed(arguments: Sequence[str]) -> argparse.Namespace:
@@ -260,33 +261,6 @@ def _told_on_screen(overview: Overview) -> Iterator[None]:
 
 
 # What is done
-
-
-async def _until_over(options: argparse.Namespace) -> int:
-    """Show it until it is enough, the time is up, or the broker is gone for good."""
-    main = asyncio.current_task()
-    assert main is not None  # we are in it
-    is_terminated = False
-
-    def terminate() -> None:
-        nonlocal is_terminated
-        is_terminated = True
-        main.cancel()
-
-    on_signal("SIGTERM", terminate)  # so that the broker is told, and does not publish a will
-    work = asyncio.ensure_future(_connected(options))
-    try:
-        await asyncio.wait((work,), timeout=options.timeout)
-        if work.done():
-            return work.result()
-        raise flags.TimeIsUp
-    except asyncio.CancelledError:
-        if is_terminated:
-            return _TERMINATED
-        raise
-    finally:
-        work.cancel()
-        await asyncio.gather(work, return_exceptions=True)
 
 
 async def _connected(options: argparse.Namespace) -> int:

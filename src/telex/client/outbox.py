@@ -49,6 +49,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from telex import codes, topics
 from telex.errors import OutboxFull, ProtocolError
+from telex.rows import delete_rows, write_rows
 from telex.wire.data import Reader
 from telex.wire.properties import Properties, decode_properties, encode_properties
 
@@ -83,7 +84,6 @@ _SIZE: Final = "length(CAST(topic AS BLOB)) + length(payload) + coalesce(length(
 
 _OLDEST_SQLITE: Final = (3, 37)  # STRICT tables: their check finds values of a wrong type
 _MAGIC: Final = b"SQLite format 3\0"
-_ROWS: Final = (256, 32, 4, 1)  # how many one statement writes: meanwhile, the loop's thread goes on
 _PAGE_MESSAGES: Final = 500
 _PAGE_BYTES: Final = 1024 * 1024
 _SWEEP_MESSAGES: Final = 10_000
@@ -1171,13 +1171,13 @@ class _File:
                 message = put.message
                 values += (message.number, message.topic, message.payload, message.qos, message.retain, put.listed)
                 values += (message.put_at, message.expires_at)
-            self._rows("INSERT INTO messages VALUES ", values, _COLUMNS)
+            write_rows(self._connection, "INSERT INTO messages VALUES ", _COLUMNS, values)
             # First what is done: a packet id that it had may be in use again.
             done = list(changes.done)
-            self._delete("DELETE FROM in_flight WHERE number IN ", done)
-            self._delete("DELETE FROM messages WHERE number IN ", done)
+            delete_rows(self._connection, "DELETE FROM in_flight WHERE number IN ", done)
+            delete_rows(self._connection, "DELETE FROM messages WHERE number IN ", done)
             sent = [value for item in changes.sent.items() for value in item]
-            self._rows("INSERT OR REPLACE INTO in_flight (number, packet_id) VALUES ", sent, 2)
+            write_rows(self._connection, "INSERT OR REPLACE INTO in_flight (number, packet_id) VALUES ", 2, sent)
             for number in changes.released:
                 releases += 1
                 execute("UPDATE in_flight SET released = ? WHERE number = ?", (releases, number))
@@ -1188,23 +1188,6 @@ class _File:
             self._roll_back()
             raise
         self._releases = releases
-
-    def _rows(self, statement: str, values: Sequence[object], columns: int) -> None:
-        """Write rows, whose values stand one behind the other."""
-        row = f"({', '.join('?' * columns)})"
-        start = 0
-        for rows in _ROWS:
-            width = rows * columns
-            while len(values) - start >= width:
-                self._connection.execute(statement + ", ".join([row] * rows), values[start : start + width])
-                start += width
-
-    def _delete(self, statement: str, numbers: Sequence[int]) -> None:
-        start = 0
-        for count in _ROWS:
-            while len(numbers) - start >= count:
-                self._connection.execute(f"{statement}({', '.join('?' * count)})", numbers[start : start + count])
-                start += count
 
     def _roll_back(self) -> None:
         if self._connection.in_transaction:  # some failures have ended it already

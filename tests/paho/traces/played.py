@@ -235,9 +235,13 @@ class PlayedBroker:
         self.upstream = upstream
         self.links: list[Link] = []
         self.host = "127.0.0.1"
-        self.port = 0
         self._accepted: deque[Link] = deque()
         self._news = threading.Condition()
+        # The port remains its own while it does not listen: a client would come to whoever else got it.
+        self._port = socket.socket()
+        self._port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._port.bind((self.host, 0))
+        self.port: int = self._port.getsockname()[1]
         self._listener: socket.socket | None = None
         self.starts()
 
@@ -249,7 +253,6 @@ class PlayedBroker:
     def starts(self) -> None:
         """Listen again, where it did before."""
         listener = socket.create_server((self.host, self.port))
-        self.port = listener.getsockname()[1]
         self._listener = listener
         self._thread = threading.Thread(target=self._serves, args=(listener,), name="played listener")
         self._thread.start()
@@ -261,6 +264,11 @@ class PlayedBroker:
             self._thread.join(SECONDS)
             self._listener.close()
             self._listener = None
+
+    def ends(self) -> None:
+        """Listen no more, and give the port back."""
+        self.stops()
+        self._port.close()
 
     def accepts(self) -> Link:
         """The next connection."""

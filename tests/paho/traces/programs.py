@@ -135,7 +135,7 @@ def playing(broker: PlayedBroker) -> Iterator[PlayedBroker]:
     try:
         yield broker
     finally:
-        broker.stops()
+        broker.ends()
         for link in broker.links:
             link.finishes()
 

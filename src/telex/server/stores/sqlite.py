@@ -25,6 +25,7 @@ from telex.engine import records
 from telex.engine.message import Message
 from telex.engine.seams import GatheringJournal
 from telex.errors import ProtocolError
+from telex.rows import delete_rows, write_rows
 from telex.server.stores.changes import PACKET_IDS, Changes, listed
 from telex.wire.data import Reader
 from telex.wire.packets import Will
@@ -79,10 +80,6 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
 DURABILITIES: Final = ("strict", "relaxed")
 
 _OLDEST_SQLITE: Final = (3, 37)  # STRICT tables: their check finds values of a wrong type
-
-_ROWS: Final = (256, 32, 4, 1)
-"""How many rows one statement writes. While it runs, the loop's thread can go on: with a row
-a statement, the two would take turns for each of them."""
 
 _PAGE_MESSAGES: Final = 500
 _PAGE_BYTES: Final = 1024 * 1024
@@ -363,7 +360,7 @@ class SqliteJournal(GatheringJournal):
 
     def _write_sessions(self, changes: Changes) -> None:
         execute = self._connection.execute
-        self._rows("INSERT OR REPLACE INTO sessions VALUES ", 5, changes.session_rows())
+        write_rows(self._connection, "INSERT OR REPLACE INTO sessions VALUES ", 5, changes.session_rows())
         for left in changes.left.values():
             execute(
                 "UPDATE sessions SET ends_at = ?, will_at = ? WHERE number = ?",
@@ -375,7 +372,7 @@ class SqliteJournal(GatheringJournal):
                 execute("DELETE FROM subscriptions WHERE session = ? AND topic_filter = ?", (session, topic_filter))
             else:
                 rows += (session, topic_filter, made.qos, made.no_local, made.retain_as_published, made.identifier)
-        self._rows("INSERT OR REPLACE INTO subscriptions VALUES ", 6, rows)
+        write_rows(self._connection, "INSERT OR REPLACE INTO subscriptions VALUES ", 6, rows)
         for client_id, will in changes.wills.items():
             if will is None:
                 execute("DELETE FROM wills WHERE client_id = ?", (client_id,))
@@ -388,38 +385,28 @@ class SqliteJournal(GatheringJournal):
     def _write_messages(self, changes: Changes) -> None:
         new = changes.message_rows()
         own = "number, session, first, topic, payload, flags"
-        self._rows(f"INSERT INTO queue ({own}) VALUES ", 6, new.plain)
-        self._rows(f"INSERT INTO queue ({own}, extra, shared, properties, expires_at) VALUES ", 10, new.full)
-        self._rows("INSERT INTO messages VALUES ", 7, new.messages)
-        self._rows("INSERT INTO queue (number, session, first, message, extra, shared) VALUES ", 6, new.of_messages)
+        write_rows(self._connection, f"INSERT INTO queue ({own}) VALUES ", 6, new.plain)
+        write_rows(
+            self._connection, f"INSERT INTO queue ({own}, extra, shared, properties, expires_at) VALUES ", 10, new.full
+        )
+        write_rows(self._connection, "INSERT INTO messages VALUES ", 7, new.messages)
+        write_rows(
+            self._connection,
+            "INSERT INTO queue (number, session, first, message, extra, shared) VALUES ",
+            6,
+            new.of_messages,
+        )
         in_flight = changes.in_flight_rows(self._releases)
         self._releases += len(changes.released)
-        self._rows("INSERT OR REPLACE INTO in_flight VALUES ", 3, in_flight)
-        self._delete("DELETE FROM queue WHERE number IN ", changes.done)
-        self._delete("DELETE FROM owned WHERE key IN ", list(changes.disowned))
-        self._rows("INSERT INTO owned VALUES ", 1, list(changes.owned))
+        write_rows(self._connection, "INSERT OR REPLACE INTO in_flight VALUES ", 3, in_flight)
+        delete_rows(self._connection, "DELETE FROM queue WHERE number IN ", changes.done)
+        delete_rows(self._connection, "DELETE FROM owned WHERE key IN ", list(changes.disowned))
+        write_rows(self._connection, "INSERT INTO owned VALUES ", 1, list(changes.owned))
 
     def _write_retained(self, changes: Changes) -> None:
         rows, gone = changes.retained_rows()
-        self._rows("INSERT OR REPLACE INTO retained VALUES ", 6, rows)
-        self._delete("DELETE FROM retained WHERE topic IN ", gone)
-
-    def _rows(self, statement: str, columns: int, values: list[Any]) -> None:
-        """Write rows, whose values stand one behind the other."""
-        row = f"({', '.join('?' * columns)})"
-        start = 0
-        for rows in _ROWS:
-            width = rows * columns
-            while len(values) - start >= width:
-                self._connection.execute(statement + ", ".join([row] * rows), values[start : start + width])
-                start += width
-
-    def _delete(self, statement: str, keys: Sequence[Any]) -> None:
-        start = 0
-        for count in _ROWS:
-            while len(keys) - start >= count:
-                self._connection.execute(f"{statement}({', '.join('?' * count)})", keys[start : start + count])
-                start += count
+        write_rows(self._connection, "INSERT OR REPLACE INTO retained VALUES ", 6, rows)
+        delete_rows(self._connection, "DELETE FROM retained WHERE topic IN ", gone)
 
     def _page_or_less(self, client_id: str, session: int, after: int) -> _Page:
         """A page; an empty one if the database is damaged there, which costs nobody else anything."""
