@@ -596,6 +596,35 @@ async def test_a_door_that_closes_drops_who_is_on_the_way_in(tmp_path: Path, sen
     assert [await once() for _ in range(3)] == [left] * 3
 
 
+@pytest.mark.parametrize("kind", ["plain", "unix", "proxied", "tls"])
+async def test_who_has_just_come_in_when_the_door_closes_stays(tmp_path: Path, kind: str) -> None:
+    authority = Authority(tmp_path)
+    listener = {
+        "plain": HERE,
+        "unix": Listener(path=str(tmp_path / "x.sock")),
+        "proxied": proxied(),
+        "tls": Listener(host="127.0.0.1", port=0, tls=tls_of(authority.server())),
+    }[kind]
+    house = House()
+    came = house.opened
+
+    def opened(stream: Stream) -> Echo:
+        door.close()  # in the very turn, so that whoever brought it in has not heard of that yet
+        return came(stream)
+
+    house.opened = opened  # type: ignore[method-assign]
+    context = trusting(authority) if kind == "tls" else None
+    async with (
+        open_door(listener, house) as (door, _),
+        connected(door.port, "localhost" if kind == "tls" else "127.0.0.1", path=listener.path, tls=context) as client,
+    ):
+        if kind == "proxied":
+            client.writer.write(HEADER)
+        assert await client.hears(b"x")
+        await door.wait_closed()
+        assert len(house.here) == 1
+
+
 @pytest.mark.edge("M4")
 async def test_silent_peers_cost_nothing(tmp_path: Path) -> None:  # M4
     listener = Listener(host="127.0.0.1", port=0, tls=tls_of(Authority(tmp_path).server()))

@@ -287,7 +287,7 @@ class Door:
 
     async def _take_in(self, connection: socket.socket, name: object) -> None:
         """Bring one connection from accept to its stream."""
-        visitor = _Visitor(self)
+        visitor = _Visitor(self, asyncio.current_task())
         visitor.is_from(name)
         is_stream = False
         try:
@@ -397,11 +397,12 @@ class _Refused(Exception):
 class _Visitor(Arrival):
     """A connection that came by a door: counted by its guard, exactly once."""
 
-    __slots__ = ("_door", "_is_counted", "_waiting")
+    __slots__ = ("_door", "_is_counted", "_task", "_waiting")
 
-    def __init__(self, door: Door) -> None:
+    def __init__(self, door: Door, task: "asyncio.Task[None] | None" = None) -> None:
         super().__init__()
         self._door = door
+        self._task = task  # that brings it in; None: asyncio's server does
         self._is_counted = False
         self._waiting: asyncio.TimerHandle | None = None
 
@@ -434,6 +435,10 @@ class _Visitor(Arrival):
         """It is open. False: it was refused and is closed."""
         if not self._is_counted:
             return self._may_enter(transport)
+        if self._task is not None:
+            # A stream now, which stays when the door closes. Were its task ended before its next turn, uvloop would
+            # close the connection without a word, and its handler would wait for ever.
+            self._door._arriving.discard(self._task)
         session = transport.get_extra_info("ssl_object")
         if session is not None:
             self._is_secured(session)
