@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,12 +105,25 @@ def mosquitto() -> Iterator[Server]:
             yield Server(port, process)
 
 
+def _ports() -> Iterator[int]:
+    """Ports that no system gives to whoever asks for any, and no other worker of the tests to its programs."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    first = 10_000 + worker % 22 * 1_000  # up to 32,000: Linux gives those from 32,768 on
+    while True:
+        for number in range(1_000):
+            yield first + (os.getpid() + number) % 1_000
+
+
+_PORTS = _ports()
+
+
 def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that is free, and that nobody else will take."""
+    for port in _PORTS:
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("unreachable")
 
 
 def wait_for_port(port: int) -> None:

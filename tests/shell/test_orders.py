@@ -3,13 +3,13 @@
 import asyncio
 import json
 import os
-import socket
 from pathlib import Path
 
 import pytest
 
 from telex.server import orders
 from telex.server.orders import Orders, directory, give, running
+from tests.processes import free_port
 
 
 class Waiter:
@@ -118,11 +118,8 @@ async def test_a_silent_connection_does_not_hold_up_the_end(tmp_path: Path) -> N
 
 
 def test_a_file_that_a_crash_left_is_taken_away(tmp_path: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     for name, text in {
-        "1.json": json.dumps({"port": port, "secret": "x"}),
+        "1.json": json.dumps({"port": free_port(), "secret": "x"}),
         "2.json": "",
         "3.json": "[]",
         "4.json": '{"port": "x"}',

@@ -34,6 +34,7 @@ from telex.wire.packets import (
 from telex.wire.properties import Properties
 from tests.access.services import WebService, never, says
 from tests.certificates import Authority, Issued
+from tests.processes import free_port
 from tests.shell.knocking import (
     Porter,
     Verdict,
@@ -70,14 +71,6 @@ async def may_publish(client: RawClient, topic: str) -> bool:
     answer = await client.receive()
     assert isinstance(answer, PubAck)
     return answer.reason_code < 0x80
-
-
-def free_port() -> int:
-    """A port for a listener, and for nobody else until the broker has it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 # Users
