@@ -101,7 +101,8 @@ class Door:
         self._sockets: list[socket.socket] = []
         self._socket_file: tuple[int, int] | None = None  # device and inode of the Unix socket that we made
         self._servers: list[asyncio.AbstractServer] = []  # if asyncio takes connections in
-        self._accepting: list[asyncio.Task[None]] = []  # if we do: one for each socket
+        self._watched: dict[socket.socket, asyncio.TimerHandle | None] = {}  # if we do; a timer: after a pause
+        self._accepting: list[asyncio.Task[None]] = []  # the same where sockets cannot be watched: one for each
         self._arriving: set[asyncio.Task[None]] = set()  # one for each connection that is no stream yet
         self._complained_at = 0.0  # seconds since 1970
         self._most_files = 0  # what is numbered higher is for the broker itself
@@ -226,14 +227,24 @@ class Door:
                 # A duplicate: what asyncio closes is not what listens.
                 server = await loop.create_server(self._new_protocol, sock=each.dup(), backlog=_BACKLOG)
                 self._servers.append(server)
-            else:
+                continue
+            try:
+                loop.add_reader(each, self._take_what_came, each)
+            except NotImplementedError:  # Windows
                 self._accepting.append(loop.create_task(self._accept(each)))
+            else:
+                self._watched[each] = None
 
     def _stop_serving(self) -> None:
         """Take no more connections; those that come gather in the sockets."""
         for server in self._servers:
             server.close()
         self._servers = []
+        for listening, timer in self._watched.items():
+            asyncio.get_running_loop().remove_reader(listening)
+            if timer is not None:
+                timer.cancel()
+        self._watched = {}
         for task in self._accepting:
             task.cancel()
         self._arriving.update(self._accepting)  # until they are gone
@@ -245,8 +256,33 @@ class Door:
         visitor = visitor or _Visitor(self)
         return self._protocol(visitor) if self._protocol is not None else TcpStream(self._opened, visitor)
 
+    def _take_what_came(self, listening: socket.socket) -> None:
+        """Take connections in.
+
+        Not ``loop.sock_accept``: when that is cancelled, it may have taken one in that nobody gets any more.
+        """
+        for _ in range(_BATCH):
+            try:
+                connection, name = listening.accept()
+            except BlockingIOError:
+                return
+            except ConnectionError:  # it was gone before it was taken in
+                continue
+            except OSError as error:  # no more files, mostly: trying at once would only burn the processor
+                self._complain(error)
+                loop = asyncio.get_running_loop()
+                loop.remove_reader(listening)
+                self._watched[listening] = loop.call_later(_PAUSE_SECONDS, self._watch_again, listening)
+                return
+            connection.setblocking(False)
+            self._begin_to_take_in(connection, name)
+
+    def _watch_again(self, listening: socket.socket) -> None:
+        self._watched[listening] = None
+        asyncio.get_running_loop().add_reader(listening, self._take_what_came, listening)
+
     async def _accept(self, listening: socket.socket) -> None:
-        """Take connections in, for ever."""
+        """The same for ever, where sockets cannot be watched."""
         loop = asyncio.get_running_loop()
         count = 0
         while True:
@@ -258,9 +294,7 @@ class Door:
                 self._complain(error)
                 await asyncio.sleep(_PAUSE_SECONDS)
                 continue
-            task = loop.create_task(self._take_in(connection, name))
-            self._arriving.add(task)
-            task.add_done_callback(self._arriving.discard)
+            self._begin_to_take_in(connection, name)
             count += 1
             if count % _BATCH == 0:
                 await asyncio.sleep(0)
@@ -285,22 +319,29 @@ class Door:
             remedy = ": raise its limit of open files (ulimit -n, LimitNOFILE=), or allow fewer connections"
         logger.error("takes no connections in listener=%s reason=%s%s", self.name, error.strerror, remedy)
 
-    async def _take_in(self, connection: socket.socket, name: object) -> None:
-        """Bring one connection from accept to its stream."""
-        visitor = _Visitor(self, asyncio.current_task())
+    def _begin_to_take_in(self, connection: socket.socket, name: object) -> None:
+        visitor = _Visitor(self)
         visitor.is_from(name)
-        is_stream = False
+        visitor.task = task = asyncio.get_running_loop().create_task(self._take_in(connection, visitor))
+        self._arriving.add(task)
+        task.add_done_callback(partial(self._taken_in, connection, visitor))
+
+    def _taken_in(self, connection: socket.socket, visitor: "_Visitor", task: "asyncio.Task[None]") -> None:
+        # Here, since a task that is cancelled before its first step does not come to any end of its own.
+        self._arriving.discard(task)
+        if not visitor.is_stream:
+            visitor.gone()
+            connection.close()
+
+    async def _take_in(self, connection: socket.socket, visitor: "_Visitor") -> None:
+        """Bring one connection from accept to its stream."""
         try:
-            is_stream = self.has_room(connection.fileno()) and await self._bring_in(connection, visitor)
+            visitor.is_stream = self.has_room(connection.fileno()) and await self._bring_in(connection, visitor)
         except _Refused as refused:
             fields = {"address": visitor.address, "listener": self.name, "reason": str(refused)}
             self._refusals.tell(visitor.host, Event("refused", fields, is_refusal=True), self._now())
         except Exception:
             logger.exception("a fault of ours ended the connection of %s", visitor.address)
-        finally:
-            if not is_stream:
-                visitor.gone()
-                connection.close()
 
     async def _bring_in(self, connection: socket.socket, visitor: "_Visitor") -> bool:
         """Whether it became a stream; False: the guard sent it away."""
@@ -397,12 +438,13 @@ class _Refused(Exception):
 class _Visitor(Arrival):
     """A connection that came by a door: counted by its guard, exactly once."""
 
-    __slots__ = ("_door", "_is_counted", "_task", "_waiting")
+    __slots__ = ("_door", "_is_counted", "_waiting", "is_stream", "task")
 
-    def __init__(self, door: Door, task: "asyncio.Task[None] | None" = None) -> None:
+    def __init__(self, door: Door) -> None:
         super().__init__()
         self._door = door
-        self._task = task  # that brings it in; None: asyncio's server does
+        self.task: asyncio.Task[None] | None = None  # that brings it in; None: asyncio's server does
+        self.is_stream = False  # its task has come to its end
         self._is_counted = False
         self._waiting: asyncio.TimerHandle | None = None
 
@@ -435,10 +477,10 @@ class _Visitor(Arrival):
         """It is open. False: it was refused and is closed."""
         if not self._is_counted:
             return self._may_enter(transport)
-        if self._task is not None:
+        if self.task is not None:
             # A stream now, which stays when the door closes. Were its task ended before its next turn, uvloop would
             # close the connection without a word, and its handler would wait for ever.
-            self._door._arriving.discard(self._task)
+            self._door._arriving.discard(self.task)
         session = transport.get_extra_info("ssl_object")
         if session is not None:
             self._is_secured(session)
