@@ -722,7 +722,7 @@ async def test_a_subscription_that_is_refused_leaves_the_connection() -> None:
         task = asyncio.create_task(client.subscribe("a").__aenter__())
         packet = await table.side.gets(Subscribe)
         table.side.is_obliging = True
-        table.side.sends(SubAck(packet.packet_id, [0x8F]))
-        with pytest.raises(Refused):
+        table.side.sends(SubAck(packet.packet_id, [0x8F], Properties(reason_string="no a here")))
+        with pytest.raises(Refused, match=r"to 'a': 0x8F topic filter invalid \(no a here\)"):
             await task
         assert client.is_connected

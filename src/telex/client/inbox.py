@@ -53,6 +53,7 @@ class _Filter:
         self.is_granted = False  # the server has it
         self.is_kept = False  # and is to have it on, when nobody here wants it any more
         self.reason_code = 0x80  # of its last SUBACK
+        self.reason = ""  # what that said in words
         self.identifier = 0  # 0: it overlaps with no other
         self.is_identified = False  # the server has it with its identifier
         self.answers: list[asyncio.Future[None]] = []  # of those who wait for its next SUBACK
@@ -144,6 +145,7 @@ class Inbox:
                 if not answer.cancel() and not answer.cancelled():
                     answer.exception()  # of two that fail, one is raised
         subscription.reason_codes = [each.reason_code for each in filters]
+        subscription.reason = next((each.reason for each in filters if not each.is_granted), "")
 
     async def leave(self, subscription: Subscription, *, waits: bool = True) -> None:
         """Ask the broker for no more, of what no other subscription wants."""
@@ -252,9 +254,11 @@ class Inbox:
     def subscribed(self, packet: SubAck) -> None:
         """The answer to a SUBSCRIBE."""
         asked = self._asked.pop(packet.packet_id, [])
+        reason = None if packet.properties is None else packet.properties.reason_string
         for (each, identifier, newcomers), reason_code in zip(asked, packet.reason_codes, strict=False):
             is_new = bool(each.answers)
             each.reason_code = reason_code
+            each.reason = reason or ""
             each.is_granted = reason_code < 0x80
             each.is_identified = identifier > 0 and each.is_granted
             if newcomers:

@@ -97,6 +97,7 @@ class Subscription:
         "limit",
         "manual_ack",
         "properties",
+        "reason",
         "reason_codes",
         "requests",
         "when_full",
@@ -125,6 +126,7 @@ class Subscription:
         self._partly = partly  # one granted filter is enough
         self.properties = properties  # user properties of its SUBSCRIBE
         self.reason_codes: list[int] = []  # one for each filter: the granted QoS
+        self.reason = ""  # why the broker refuses one, in its words, if it has any
         self.dropped = 0  # messages that found no room
         self._desk = desk
         self._codecs = codecs
@@ -156,7 +158,8 @@ class Subscription:
             self._let_go()
             code = self.reason_codes[refused[0]]
             topic_filter = topics.shown(self.requests[refused[0]].topic_filter)
-            raise Refused(code, f"the broker refuses the subscription to {topic_filter}: {reason_text(code)}")
+            why = f"{reason_text(code)} ({self.reason})" if self.reason else reason_text(code)
+            raise Refused(code, f"the broker refuses the subscription to {topic_filter}: {why}")
         return self
 
     async def __aexit__(

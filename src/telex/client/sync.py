@@ -169,6 +169,11 @@ class SyncSubscription:
         """The broker's answer for each filter: the granted QoS."""
         return self._subscription.reason_codes
 
+    @property
+    def reason(self) -> str:
+        """Why the broker refuses one, in its words, if it has any."""
+        return self._subscription.reason
+
     def _next(self, timeout: float | None) -> Message | None:
         """The next message; None when it is over."""
         self._background.check()

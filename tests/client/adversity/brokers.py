@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.interop.serving import port_to_keep
-from tests.processes import SECONDS, find, telex_command, wait_for_port
+from tests.processes import SECONDS, find, serve_command, wait_for_port
 
 KINDS: Final = ("telex", "mosquitto")
 
@@ -64,7 +64,7 @@ class Lasting:
         if self.kind == "telex":
             place = ["--data", str(self._folder / "data"), "--sys-interval", "0"]
             limits = ["--set", "max_queued_messages=1000000"]
-            return telex_command("serve", "-p", str(self.port), "-q", *place, *limits)
+            return serve_command("-p", str(self.port), "-q", *place, *limits)
         conf = self._folder / "mosquitto.conf"
         words = {"port": self.port, "user": getpass.getuser(), "folder": self._folder}
         conf.write_text(MOSQUITTO_CONF.format(**words))
