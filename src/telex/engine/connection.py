@@ -25,6 +25,8 @@ from telex.engine.message import Message
 from telex.engine.options import Options
 from telex.engine.outbox import Outbox
 from telex.engine.permissions import DENIED, Grant, Permissions, publishing
+from telex.engine.samples import REQUEST as SAMPLE_REQUEST
+from telex.engine.samples import period_of
 from telex.engine.seams import Client
 from telex.engine.session import Session, Subscription
 from telex.engine.visit import Visit
@@ -67,6 +69,7 @@ _NO_MATCHING_SUBSCRIBERS: Final = 0x10
 _CONTINUE: Final = 0x18
 _NOT_AUTHORIZED: Final = 0x87
 _QUOTA_EXCEEDED: Final = 0x97
+_IMPLEMENTATION_SPECIFIC_ERROR: Final = 0x83
 _LONGEST_REASON: Final = 500  # characters of a Reason String: a SUBSCRIBE may be refused for a thousand reasons
 
 
@@ -126,8 +129,11 @@ class Connection(Client):
         """All that may leave, as one piece; what waited in the session for room in the outbox follows."""
         data = self.outbox.take()
         session = self.session
-        if session is not None and not session.queue.is_empty:
-            session.send_waiting(now)
+        if session is not None:
+            if not session.queue.is_empty:
+                session.send_waiting(now)
+            if session.samples is not None:
+                session.samples.flush(now)
         return data
 
     def closed(self, now: float, reason: str = "the client closed it") -> None:
@@ -307,6 +313,7 @@ class Connection(Client):
         visit.client_id = packet.client_id
         visit.user = packet.user_name or ""
         visit.keep_alive = packet.keep_alive
+        visit.clean_start = packet.clean_start
         if not packet.client_id:
             visit.given_id = self.engine.assign_client_id(self.options.client_id_prefix)
         outbox = self.outbox
@@ -404,6 +411,7 @@ class Connection(Client):
             now=now,
         )
         self.session = session
+        session.user = self.visit.user
         self.visit.client_id = client_id
         self.visit.keep_alive = self.keep_alive
         # v3.1 has no session present flag, its byte is reserved.
@@ -762,6 +770,7 @@ class Connection(Client):
                     ReasonCode.SUBSCRIPTION_IDENTIFIERS_NOT_SUPPORTED,
                     "a subscription identifier, we said no (section 3.2.2.3.12)",
                 )
+        wish = None if packet.properties is None else dict(packet.properties.user_properties).get(SAMPLE_REQUEST)
         before = self.engine.journal.appended
         reason_codes: list[int] = []
         refusals: list[str] = []
@@ -774,9 +783,17 @@ class Connection(Client):
                 _, topic_filter = topics.split_shared(request.topic_filter)
                 grant = session.permissions.grant_subscribe(topic_filter)
                 reason_code, text = self._refusal(session, request, grant)
+            period = 0.0
+            if reason_code < 0x80 and wish is not None:
+                try:
+                    period = _sample_period(session, request, wish)
+                except ValueError as error:
+                    reason_code, text = _IMPLEMENTATION_SPECIFIC_ERROR, str(error)
             if reason_code < 0x80:
                 qos = min(request.qos, grant.max_qos, self.options.maximum_qos)  # [MQTT-3.2.2-10]
-                subscription, is_new = self.engine.subscribe(session, request, qos, identifier)
+                subscription, is_new = self.engine.subscribe(
+                    session, request, 0 if period > 0 else qos, identifier, period
+                )
                 reason_code = subscription.qos  # [MQTT-3.8.4-7]
                 if grant.may_retain and _wants_retained(subscription, request, is_new=is_new):
                     wanting.append(subscription)
@@ -915,6 +932,19 @@ def _known(packet: Connect, client_id: str) -> Connect:
 def _first_answer(qos: int, packet_id: int, reason_code: int) -> Acknowledgement:
     """What a PUBLISH of QoS 1 or 2 gets as its first answer."""
     return PubAck(packet_id, reason_code) if qos == 1 else PubRec(packet_id, reason_code)
+
+
+def _sample_period(session: Session, request: SubscriptionRequest, wish: str) -> float:
+    """The period, in seconds, of the sampled subscription that a User Property asks for.
+
+    Raises:
+        ValueError: it cannot be one.
+    """
+    if session.number:
+        raise ValueError("a sampled subscription ends with its connection: expected a Session Expiry Interval of 0")
+    if request.no_local or topics.is_shared(request.topic_filter):
+        raise ValueError("a sampled subscription is neither shared nor No Local")
+    return period_of(wish)
 
 
 def _wants_retained(subscription: Subscription, request: SubscriptionRequest, *, is_new: bool) -> bool:

@@ -20,7 +20,7 @@ from telex.engine.retained import Retained
 from telex.engine.seams import Client, Control, Gate, Journal, Observer
 from telex.engine.session import Session, Subscription
 from telex.engine.stats import Stats
-from telex.engine.subscriptions import Subscriptions
+from telex.engine.subscriptions import Route, Subscriptions
 from telex.engine.surroundings import Surroundings
 from telex.wire.packets import SubscriptionRequest, Will
 from telex.wire.properties import Properties
@@ -347,7 +347,19 @@ class Engine:
         if message.retain and (publisher is not None or self.options.retain_available):
             if publisher is not None:
                 message.publisher_id = publisher.client_id
+                message.publisher_user = publisher.user
             self._retain(message, now)
+        if route.is_plain:
+            for subscription in route.subscriptions:
+                subscription.session.deliver(message, subscription, now)
+        else:
+            self._deliver_by(route, message, publisher, now)
+        for sampled in route.sampled:
+            sampled.take(message, publisher, now)
+        return route.is_heard
+
+    def _deliver_by(self, route: Route, message: Message, publisher: Session | None, now: float) -> None:
+        """Bring a message to all that subscribed, each in the way that its subscription asks for."""
         if route.no_local:
             self._deliver_but_local(message, route.subscriptions, publisher, now)
         else:
@@ -357,7 +369,6 @@ class Engine:
             member = group.choose(message)
             if member is not None:
                 member.session.deliver(message, member, now)
-        return bool(route.subscriptions) or bool(route.groups)
 
     def _receive_control(self, message: Message, publisher: Session, now: float) -> None:
         def answer(topic: str, payload: bytes, now: float) -> None:
@@ -398,6 +409,7 @@ class Engine:
                 self.observer.dropping(message.publisher_id, message.topic, reason)
         elif message.payload:
             self._is_dropping_retained = False
+            message.published_at = now
             if is_reserved(message.topic):
                 self.retained.store(message)
             else:
@@ -415,13 +427,15 @@ class Engine:
     # Subscriptions
 
     def subscribe(
-        self, session: Session, request: SubscriptionRequest, qos: int, identifier: int
+        self, session: Session, request: SubscriptionRequest, qos: int, identifier: int, period: float = 0.0
     ) -> tuple[Subscription, bool]:
         """Make a subscription of a valid request, at the QoS granted: it, and whether its filter is new to the session.
 
         It is in force when this returns. Retained messages are asked for apart
-        from it, since they follow SUBACK.
+        from it, since they follow SUBACK. With a period, in seconds, it is a sampled one.
         """
+        if period > 0:
+            session.begin_samples(self.deadlines, period)
         subscription = Subscription(
             session,
             request.topic_filter,
@@ -429,6 +443,7 @@ class Engine:
             no_local=request.no_local,
             retain_as_published=request.retain_as_published,
             identifiers=(identifier,) if identifier else (),
+            is_sampled=period > 0,
         )
         is_new = request.topic_filter not in session.subscriptions
         self._add_subscription(subscription)

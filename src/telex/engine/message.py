@@ -44,6 +44,8 @@ class Message:
 
     # Defaults here and not in __init__: most messages never need these, and so they cost nothing.
     publisher_id = ""  # client id of who published a retained message; empty if it was the broker itself
+    publisher_user = ""  # the user name of who published a retained message; empty if there was none
+    published_at = 0.0  # when a message was retained, in seconds since 1970; 0: nobody knows
     after = 0  # what the journal must have committed before it goes on: that a QoS 2 message is here
     _weight = -1  # not asked for yet
     _below: "Message | None" = None  # as it is below a mount point
@@ -103,6 +105,8 @@ class Message:
             return self
         message = Message(self.topic, self.payload, self.qos, self.retain, self.properties, at)
         message.publisher_id = self.publisher_id
+        message.publisher_user = self.publisher_user
+        message.published_at = self.published_at
         message.after = self.after
         return message
 

@@ -48,6 +48,7 @@ class Permissions:
 
     def __init__(self) -> None:
         self.limits_receiving = False  # whether ``may_receive`` and ``grant_receive`` are to be asked
+        self.knows_publishers = True  # whether the client may know who published a message, if it asks for that
         self._publishing: dict[str, Grant] = {}
         self._receiving: dict[str, Grant] = {}
 

@@ -111,6 +111,10 @@ class Retained:
         found = self.matching(topic, now)
         return found[0] if found else None
 
+    def walk(self, topic_filter: str) -> "Walk":
+        """The messages that a filter (without ``$share``) matches, for whoever takes a few at a time."""
+        return Walk(self._root, topic_filter)
+
     def matching(self, topic_filter: str, now: float) -> list[Message]:
         """The retained messages that a filter (without ``$share``) matches and that have not expired."""
         at = [self._root]  # the levels that the filter has reached
@@ -133,6 +137,69 @@ class Retained:
                         below.append(child_or_none)
             at = below
         return [level.message for level in at if level.message is not None and not level.message.is_expired(now)]
+
+
+class _Step:
+    """Levels beside each other that a walk goes through, and which level of the filter is about them."""
+
+    def __init__(self, levels: list[_Level], index: int) -> None:
+        self.levels = levels
+        self.index = index
+        self.next = 0
+
+
+class Walk:
+    """A walk through the retained messages that a filter matches. Messages may come and go meanwhile.
+
+    One that is there from its beginning to its end is found once, one that comes or goes once or not at all.
+    """
+
+    def __init__(self, root: _Level, topic_filter: str) -> None:
+        self._root = root
+        self._wanted = topic_filter.split("/")
+        self._steps: list[_Step] = []
+        self._enter(root, 0)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left."""
+        return not self._steps
+
+    def take(self, most: int, now: float) -> list[Message]:
+        """The next messages that have not expired, from so many levels of topics; perhaps none, and yet more follow."""
+        found: list[Message] = []
+        wanted = self._wanted
+        while most > 0 and self._steps:
+            step = self._steps[-1]
+            if step.next == len(step.levels):
+                self._steps.pop()
+                continue
+            level = step.levels[step.next]
+            step.next += 1
+            most -= 1
+            is_end = step.index == len(wanted) - 1
+            is_open = wanted[step.index] == "#"
+            parent_of_all = not is_open and step.index == len(wanted) - 2 and wanted[-1] == "#"  # a/# matches a
+            message = level.message
+            if message is not None and (is_end or parent_of_all) and not message.is_expired(now):
+                found.append(message)
+            if is_open:
+                self._enter(level, step.index)
+            elif not is_end:
+                self._enter(level, step.index + 1)
+        return found
+
+    def _enter(self, level: _Level, index: int) -> None:
+        wanted = self._wanted[index]
+        if wanted in ("#", "+"):
+            below = list(level.children.values())
+            if level is self._root:  # [MQTT-4.7.2-1]
+                below = [each for each in below if not each.name.startswith("$")]
+        else:
+            child = level.children.get(wanted)
+            below = [] if child is None else [child]
+        if below:
+            self._steps.append(_Step(below, index))
 
 
 def _gather(top: _Level, found: list[_Level], *, with_dollar: bool) -> None:

@@ -10,11 +10,12 @@ from typing import Final
 from telex import topics
 from telex.codes import MQTT_5, NEVER_EXPIRES, PropertyId
 from telex.engine import records
-from telex.engine.deadlines import Timed
+from telex.engine.deadlines import Deadlines, Timed
 from telex.engine.message import PUBLISH_FIRST, Message
 from telex.engine.outbox import Outbox
 from telex.engine.permissions import EVERYTHING, Permissions, receiving
 from telex.engine.queue import Outgoing, Queue
+from telex.engine.samples import Samples
 from telex.engine.seams import Client
 from telex.engine.surroundings import Surroundings
 from telex.flow import Receiver, Sender
@@ -46,6 +47,7 @@ class Subscription:
         no_local: bool = False,
         retain_as_published: bool = False,
         identifiers: tuple[int, ...] = (),
+        is_sampled: bool = False,
     ) -> None:
         self.session = session
         self.topic_filter = topic_filter  # as the client wrote it, with $share and group
@@ -53,6 +55,7 @@ class Subscription:
         self.no_local = no_local
         self.retain_as_published = retain_as_published
         self.is_shared = topics.is_shared(topic_filter)
+        self.is_sampled = is_sampled  # its messages go into the session's ``samples``
         self.identifiers = identifiers
         self.extra = b"".join(  # the identifiers as PUBLISH carries them [MQTT-3.3.4-3]
             [_IDENTIFIER_PROPERTY + encode_variable(each, "subscription identifier") for each in identifiers]
@@ -77,6 +80,7 @@ class Subscription:
             no_local=self.no_local,
             retain_as_published=self.retain_as_published,
             identifiers=self.identifiers,
+            is_sampled=self.is_sampled,
         )
 
 
@@ -93,6 +97,7 @@ def merged(subscriptions: list[Subscription]) -> Subscription:
         max(each.qos for each in subscriptions),
         retain_as_published=any(each.retain_as_published for each in subscriptions),
         identifiers=tuple(number for each in subscriptions for number in each.identifiers),
+        is_sampled=subscriptions[0].is_sampled,  # of sampled ones and others, nobody makes one
     )
 
 
@@ -113,12 +118,14 @@ class Session(Timed):
         self._on_due = on_due
         self.expiry_interval = 0  # seconds that it outlives its connection; NEVER_EXPIRES: for ever
         self.permissions: Permissions = EVERYTHING  # of the client's last login
+        self.user = ""  # the user name of the client's last login; empty: it had none, or has not been back yet
         self.client: Client | None = None
         self.outbox: Outbox | None = None
         self.subscriptions: dict[str, Subscription] = {}  # by filter as the client wrote it
         self.sender: Sender[Outgoing] = Sender()
         self.receiver = Receiver()
         self.queue = Queue(client_id, surroundings)  # what cannot be sent now
+        self.samples: Samples | None = None  # of its sampled subscriptions; None: there were none on this connection
         self.ends_at = 0.0  # when its time is over; 0: while it is connected, or never
         self.will: Will | None = None
         self.is_will_recorded = False
@@ -147,7 +154,7 @@ class Session(Timed):
         if message.retain and subscription.retain_as_published:
             first |= 1
         if qos == 0:
-            self._deliver_at_once(message, first, subscription, now)
+            self._deliver_at_once(message, first, subscription.extra, now)
         else:
             options = self.surroundings.options
             room, most = options.max_queued_messages, options.max_queued_bytes
@@ -161,13 +168,15 @@ class Session(Timed):
         """
         qos = min(message.qos, subscription.qos)
         first = PUBLISH_FIRST | qos << 1 | 1
-        if qos == 0:
-            self._deliver_at_once(message, first, subscription, now)
+        if subscription.is_sampled and self.samples is not None:
+            self.samples.add_retained(message, first, subscription.extra)
+        elif qos == 0:
+            self._deliver_at_once(message, first, subscription.extra, now)
         else:
             room = self.surroundings.options.max_queued_messages + count
             self._deliver_safely(message, first, subscription, now, room=room, most=_NO_LIMIT)
 
-    def _deliver_at_once(self, message: Message, first: int, subscription: Subscription, now: float) -> None:
+    def _deliver_at_once(self, message: Message, first: int, extra: bytes, now: float) -> None:
         """QoS 0: now or never, and never with DUP [MQTT-4.3.1-1]."""
         outbox = self.outbox
         if outbox is None:
@@ -175,13 +184,16 @@ class Session(Timed):
         after = message.after
         if after > 0 and after <= self.journal.committed:
             after = 0
-        if outbox.publish(message, first, subscription.extra, now, after):
+        if outbox.publish(message, first, extra, now, after):
             self._is_passing_over = False
         else:
-            self._count_dropped()
-            if not self._is_passing_over:
-                self._is_passing_over = True
-                self.surroundings.observer.dropping(self.client_id, message.topic, _NOT_TAKEN)
+            self._pass_over(message)
+
+    def _pass_over(self, message: Message) -> None:
+        self._count_dropped()
+        if not self._is_passing_over:
+            self._is_passing_over = True
+            self.surroundings.observer.dropping(self.client_id, message.topic, _NOT_TAKEN)
 
     def _deliver_safely(
         self, message: Message, first: int, subscription: Subscription, now: float, *, room: int, most: int
@@ -387,10 +399,36 @@ class Session(Timed):
         outbox.receiver = self.receiver
         self.queue.begin_again(self.sender.resume(receive_maximum))
 
+    def begin_samples(self, deadlines: Deadlines, period: float) -> None:
+        """There is a sampled subscription, of this period in seconds, which is that of all from now on."""
+        assert self.outbox is not None  # its client has just subscribed
+        if self.samples is None:
+            most_bytes = self.surroundings.options.max_outbox_bytes
+            self.samples = Samples(
+                self.outbox,
+                deadlines,
+                period,
+                most_bytes,
+                send=self._deliver_at_once,
+                drop=self._pass_over,
+                names=self._names_of,
+            )
+        self.samples.period = period
+
+    def _names_of(self, publisher: object) -> tuple[str, str]:
+        """Client id and user name of a publisher, as far as our client may know; empty ones of the broker itself."""
+        if publisher is None or not self.permissions.knows_publishers:
+            return "", ""
+        assert isinstance(publisher, Session)  # so it was given to ``Engine.publish``
+        return publisher.client_id, publisher.user
+
     def closed(self) -> None:
         """The connection of the client is over."""
         self.client = None
         self.outbox = None
+        if self.samples is not None:
+            self.samples.close()
+            self.samples = None
         self._is_passing_over = False
         self._is_dropping = False
 

@@ -9,6 +9,7 @@ from typing import Final
 from telex import topics
 from telex.engine.message import Message
 from telex.engine.permissions import LONGEST_REMEMBERED
+from telex.engine.samples import Sampled
 from telex.engine.session import Session, Subscription, merged
 
 _MAX_ROUTES: Final = 10_000  # topics whose receivers are remembered
@@ -67,12 +68,21 @@ class Route:
     """Who gets the messages of one topic."""
 
     def __init__(
-        self, subscriptions: list[Subscription], groups: list[SharedGroup], *, no_local: bool, is_control: bool
+        self,
+        subscriptions: list[Subscription],
+        groups: list[SharedGroup],
+        sampled: list[Sampled],
+        *,
+        no_local: bool,
+        is_control: bool,
     ) -> None:
         self.subscriptions = subscriptions  # one for each session
         self.groups = groups
+        self.sampled = sampled  # likewise
         self.no_local = no_local  # one of them, or of those they were merged from, is No Local
         self.is_control = is_control  # what is published there is for the broker itself
+        self.is_plain = not (groups or no_local)  # all of ``subscriptions`` just get it, and there is nobody else
+        self.is_heard = bool(subscriptions or groups or sampled)
 
 
 class Subscriptions:
@@ -153,29 +163,34 @@ class Subscriptions:
         own = [
             subscribers.sessions[session]
             for subscribers in self._matching(topic)
-            if session in subscribers.sessions and not subscribers.sessions[session].no_local
+            if session in subscribers.sessions
+            and not subscribers.sessions[session].no_local
+            and not subscribers.sessions[session].is_sampled
         ]
         return merged(own).limited(topic) if own else None
 
     def _match(self, topic: str) -> Route:
         by_session: dict[Session, list[Subscription]] = {}
+        sampled: dict[Session, list[Subscription]] = {}
         groups: list[SharedGroup] = []
         no_local = False
         for subscribers in self._matching(topic):
             for session, subscription in subscribers.sessions.items():
                 no_local = no_local or subscription.no_local
-                others = by_session.get(session)
+                alike = sampled if subscription.is_sampled else by_session
+                others = alike.get(session)
                 if others is None:
-                    by_session[session] = [subscription]
+                    alike[session] = [subscription]
                 else:
                     others.append(subscription)
             groups.extend(subscribers.groups.values())
-        subscriptions: list[Subscription] = []
-        for found in by_session.values():
-            limited = merged(found).limited(topic)
-            if limited is not None:
-                subscriptions.append(limited)
-        return Route(subscriptions, groups, no_local=no_local, is_control=topic.startswith("$CONTROL/"))
+        return Route(
+            _for_each(by_session, topic),
+            groups,
+            [_sampled(each) for each in _for_each(sampled, topic)],
+            no_local=no_local,
+            is_control=topic.startswith("$CONTROL/"),
+        )
 
     def _matching(self, topic: str) -> list[_Subscribers]:
         found: list[_Subscribers] = []
@@ -258,6 +273,22 @@ class Subscriptions:
             self._routes.clear()
         else:
             self._routes.pop(topic_filter, None)
+
+
+def _for_each(by_session: dict[Session, list[Subscription]], topic: str) -> list[Subscription]:
+    """One subscription for each session that may receive a topic."""
+    subscriptions: list[Subscription] = []
+    for found in by_session.values():
+        limited = merged(found).limited(topic)
+        if limited is not None:
+            subscriptions.append(limited)
+    return subscriptions
+
+
+def _sampled(subscription: Subscription) -> Sampled:
+    samples = subscription.session.samples
+    assert samples is not None  # a sampled subscription brings them, and ends with its connection as they do
+    return Sampled(samples, subscription.extra, keeps_retain=subscription.retain_as_published)
 
 
 def _add(level: _Level | None, found: list[_Subscribers]) -> None:

@@ -22,6 +22,7 @@ class Visit:
         self.user = ""  # who it says it is; once admitted, who it is
         self.version = 0  # of the protocol; 0: it has not said CONNECT
         self.keep_alive = 0  # seconds
+        self.clean_start = False
         self.began_at = 0.0  # when the connection came
         self.publish_received = 0  # messages
         self.publish_sent = 0
