@@ -43,6 +43,14 @@ def telex_command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "telex", *arguments]
 
 
+def serve_command(*arguments: str) -> list[str]:
+    """The command line of ``telex serve`` without its HTTP port, of which there is one for all tests at a time.
+
+    What is about that port says where it is.
+    """
+    return telex_command("serve", "--no-http", *arguments)
+
+
 def run(*command: str, stdin: str = "", seconds: float = SECONDS) -> subprocess.CompletedProcess[str]:
     """Run a program to its end."""
     return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=seconds, check=False)
@@ -79,9 +87,13 @@ def lines_until(process: subprocess.Popen[str], pattern: str) -> str:
 
 @contextmanager
 def telex(*arguments: str) -> Iterator[Server]:
-    """``telex serve`` on a free port; it keeps its data in memory, unless ``--data`` says where."""
+    """``telex serve`` on a free port; it keeps its data in memory, unless ``--data`` says where.
+
+    It has no HTTP port, unless ``--http`` says where.
+    """
     place = [] if "--data" in arguments else ["--memory"]
-    with running(*telex_command("serve", "-p", "0", "-q", *place, *arguments)) as process:
+    command = telex_command("serve") if "--http" in arguments else serve_command()
+    with running(*command, "-p", "0", "-q", *place, *arguments) as process:
         banner = lines_until(process, "stop  ")
         found = re.search(r"mqtt://\S+:(\d+)", banner)
         assert found is not None, banner

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from telex.engine.options import Options
     from telex.errors import MqttError, NotConnected, OutboxFull, ProtocolError, Refused, Timeout, Untrusted
     from telex.server.broker import Broker
-    from telex.server.config import Access, Config, ConfigError, Listener, Protection, Rule, Tls
+    from telex.server.config import Access, Config, ConfigError, Listener, Protection, Rule, Tls, Web
     from telex.server.stores.sqlite import StoreError
     from telex.version import __version__
 
@@ -67,6 +67,7 @@ __all__ = [
     "Access",
     "Rule",
     "Protection",
+    "Web",
     "Options",
     "ConfigError",
     "StoreError",
@@ -97,7 +98,7 @@ _PLACES: Final = {
         "Untrusted",
     ),
     "telex.server.broker": ("Broker",),
-    "telex.server.config": ("Access", "Config", "ConfigError", "Listener", "Protection", "Rule", "Tls"),
+    "telex.server.config": ("Access", "Config", "ConfigError", "Listener", "Protection", "Rule", "Tls", "Web"),
     "telex.server.stores.sqlite": ("StoreError",),
     "telex.version": ("__version__",),
 }

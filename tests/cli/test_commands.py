@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from telex import version
-from tests.processes import Server, free_port, lines_until, run, running, telex, telex_command
+from tests.processes import Server, free_port, lines_until, run, running, serve_command, telex, telex_command
 
 
 def telex_run(*arguments: str, stdin: str = "") -> tuple[int, str, str]:
@@ -34,11 +34,14 @@ def test_without_a_command_it_says_which_there_are() -> None:
 
 
 def test_a_bare_start_listens_on_this_machine_only_and_says_what_to_do_next() -> None:
-    with telex() as server:
+    with telex("--http", "0") as server:  # tests/shell/test_http_port.py is about where it is if nobody says it
         port = server.port
+        page = re.search(r"http://127\.0\.0\.1:\d+/", server.banner)
+        assert page is not None
         assert server.banner == (
             f"{version.describe()}\n"
             f"  listening on    mqtt://127.0.0.1:{port}\n"
+            f"  page            {page[0]}\n"
             "  who may connect everybody on this machine, without a password; nobody from elsewhere\n"
             f"  open it up      telex serve --host 0.0.0.0 -p {port} --password-file FILE\n"
             "                  (telex passwd -c FILE USER makes it; --allow-anonymous: without passwords)\n"
@@ -65,7 +68,7 @@ def test_a_signal_ends_the_broker_with_exit_code_0(number: signal.Signals) -> No
 
 
 def test_who_comes_and_goes_is_logged() -> None:
-    with running(*telex_command("serve", "-p", "0", "-v", "--memory")) as serve:
+    with running(*serve_command("-p", "0", "-v", "--memory")) as serve:
         found = re.search(r"mqtt://\S+:(\d+)", lines_until(serve, "stop  "))
         assert found is not None
         assert telex_run("pub", "-p", found[1], "-t", "a", "-m", "x", "-i", "me")[0] == 0
@@ -99,13 +102,12 @@ def test_serve_says_in_one_line_why_it_does_not_start(arguments: list[str], said
 
 
 def test_a_port_in_use_is_one_line(broker: Server) -> None:
-    for command in (["serve", "--memory"], ["demo"]):
-        code, _, err = telex_run(*command, "-p", str(broker.port))
-        assert code == 1
-        assert err == (
-            f"telex: cannot listen on 127.0.0.1:{broker.port}: another program listens there; "
-            "stop it, or choose another port\n"
-        )
+    code, _, err = telex_run("serve", "--memory", "-p", str(broker.port))
+    assert code == 1
+    assert err == (
+        f"telex: cannot listen on 127.0.0.1:{broker.port}: another program listens there; "
+        "stop it, or choose another port\n"
+    )
 
 
 @pytest.mark.parametrize("command", [["pub", "-m", "x"], ["sub"]])
@@ -200,38 +202,11 @@ def test_sub_comes_back_when_the_broker_does() -> None:
             lines_until(sub, "go")
             server.process.terminate()
             server.process.wait(10)
-            with running(*telex_command("serve", "-p", port, "-q", "--memory")) as again:
+            with running(*serve_command("-p", port, "-q", "--memory")) as again:
                 lines_until(again, "stop  ")
                 assert telex_run("pub", "-p", port, "-t", "a", "-m", "back", "-r")[0] == 0
                 lines_until(sub, "back")
                 assert sub.wait(10) == 0
-
-
-def test_the_demo_shows_temperatures_and_ends() -> None:
-    code, out, err = telex_run("demo", "-p", "0", "--seconds", "1.5")
-    assert (code, err) == (0, "")
-    assert "another terminal  telex sub -p " in out
-    values = re.findall(r"home/temp/(\S+) +(-?\d+\.\d)\n", out)
-    assert {room for room, _ in values} >= {"room1/storeroom", "room2/kitchen", "outside"}
-    assert len(values) >= 10
-
-
-def test_the_demo_ends_with_ctrl_c() -> None:
-    with running(*telex_command("demo", "-p", "0")) as demo:
-        lines_until(demo, "home/temp/")
-        demo.send_signal(signal.SIGINT)
-        assert demo.wait(10) == 0
-        assert demo.stderr is not None
-        assert demo.stderr.read() == ""
-
-
-def test_the_demo_is_seen_from_another_terminal() -> None:
-    with running(*telex_command("demo", "-p", "0")) as demo:
-        found = re.search(r"mqtt://\S+:(\d+)", lines_until(demo, "listening on"))
-        assert found is not None
-        code, out, _ = telex_run("sub", "-p", found[1], "-t", "home/temp/#", "-v", "-C", "3")
-        assert code == 0
-        assert len(re.findall(r"home/temp/\S+ \d+\.\d\n", out)) == 3
 
 
 def test_pub_says_when_a_message_was_not_taken(broker: Server) -> None:

@@ -15,7 +15,7 @@ from telex.cli import serve
 from telex.server.toml import LIMITS
 from telex.wire.packets import Connect
 from telex.wire.properties import Properties
-from tests.processes import Server, lines_until, run, running, telex_command
+from tests.processes import Server, lines_until, run, running, serve_command, telex_command
 from tests.shell.raw import connected
 
 
@@ -28,7 +28,7 @@ def telex_run(*arguments: str) -> tuple[int, str, str]:
 @contextmanager
 def serving(*arguments: str) -> Iterator[Server]:
     """``telex serve`` on a free port, with nothing else said than this."""
-    with running(*telex_command("serve", "-p", "0", "-q", *arguments)) as process:
+    with running(*serve_command("-p", "0", "-q", *arguments)) as process:
         banner = lines_until(process, "stop  ")
         found = re.search(r"mqtt://\S+:(\d+)", banner)
         assert found is not None
@@ -97,7 +97,7 @@ def test_in_memory_nothing_is_kept_anywhere(tmp_path: Path, monkeypatch: pytest.
             assert place_of(server) == "in memory: it ends with the broker"
             assert has_retained(server) is None
             retains(server, "21.5")
-    assert telex_run("demo", "-p", "0", "--seconds", "0.1")[0] == 0
+    assert telex_run("demo", "-p", "0", "--no-http", "--seconds", "0.1")[0] == 0
     assert list(tmp_path.iterdir()) == []
 
 

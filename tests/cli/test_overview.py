@@ -35,6 +35,7 @@ def full(busiest: Busiest | None = None) -> Overview:
     tell(figures, NOW, **{"packet/out/count": 3, "packet/out/bytes": 210, "store/messages/count": 1_300})
     tell(figures, NOW, **{"store/messages/bytes": 70_000, "version": "telex version 1.0", "store/state": "ok"})
     tell(figures, NOW, **{"connection/north/state": 1, "connection/south/state": 0, "connections/socket/count": 14})
+    tell(figures, NOW, **{"connections/refused/count": 7})
     tell(
         figures, NOW, **{f"load/{name}/{minutes}min": f"{minutes}.50" for name in LOADS.values() for minutes in MINUTES}
     )
@@ -84,7 +85,7 @@ def test_the_screen_shows_all_that_is_told() -> None:
     assert lines[1] == "clients 12   sessions 1,500   subscriptions 40   retained 1,204"
     for told in (
         *("dropped 20 in all", "waiting to be sent 3, 210 B", "stored 1,300, 70.0 kB", "store ok"),
-        *("memory 32.1 MB, at most 34.0 MB", "bridges 1 of 2 connected", "sockets 14"),
+        *("memory 32.1 MB, at most 34.0 MB", "bridges 1 of 2 connected", "sockets 14", "refused 7 in all"),
     ):
         assert told in text
     assert re.search(r"^messages in +100/s +█+$", text, re.MULTILINE)

@@ -16,7 +16,7 @@ import pytest
 
 from telex.wire.packets import Publish
 from tests.cli.test_flags import listening
-from tests.processes import SECONDS, Server, lines_until, run, running, telex, telex_command
+from tests.processes import SECONDS, Server, lines_until, run, running, serve_command, telex, telex_command
 
 
 @pytest.fixture(autouse=True)
@@ -250,7 +250,7 @@ def test_lines_wait_for_a_broker_that_is_gone_and_comes_back() -> None:
             assert re.match(r"telex: lost the connection .*; trying again in \d", process.stderr.readline())
             process.stdin.write("second\n")
             process.stdin.close()
-            with running(*telex_command("serve", "-p", port, "-q", "--memory")) as again:
+            with running(*serve_command("-p", port, "-q", "--memory")) as again:
                 lines_until(again, "stop  ")
                 assert process.wait(SECONDS) == 0
                 assert run(*kept).stdout == "second\n"

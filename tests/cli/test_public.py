@@ -15,7 +15,7 @@ from telex.server.config import Config, Listener, Protection, limits_of
 from telex.server.public import LIMITS, PROTECTION, made_public
 from telex.wire.packets import Connect, Disconnect, PubAck, Publish, SubAck, Subscribe, SubscriptionRequest
 from telex.wire.properties import Properties
-from tests.processes import lines_until, run, running, telex_command
+from tests.processes import lines_until, run, running, serve_command, telex_command
 from tests.shell.knocking import config, inside, knocks, password_file
 
 
@@ -34,7 +34,7 @@ def _run_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextmanager
 def serving(*arguments: str) -> Iterator[Running]:
-    command = telex_command("serve", "--public", "-p", "0", "-q", "--memory", *arguments)
+    command = serve_command("--public", "-p", "0", "-q", "--memory", *arguments)
     with running(*command) as process:
         banner = lines_until(process, "stop  ")
         found = re.search(r"mqtt://\S+:(\d+)", banner)
@@ -85,7 +85,7 @@ def test_it_limits_all_that_costs_something() -> None:
 
 
 def test_nobody_stands_open_to_the_internet_by_chance() -> None:
-    done = run(*telex_command("serve", "--public", "-p", "0", "--host", "0.0.0.0", "--memory"))
+    done = run(*serve_command("--public", "-p", "0", "--host", "0.0.0.0", "--memory"))
     assert done.returncode == 1
     assert "--password-file FILE" in done.stderr
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.certificates import Authority
-from tests.processes import SECONDS, free_port, lines_until, run, running, telex_command
+from tests.processes import SECONDS, free_port, lines_until, run, running, serve_command, telex_command
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +66,7 @@ class House:
 
     @contextmanager
     def open(self, *flags: str) -> Iterator["House"]:
-        with running(*telex_command("serve", "-c", str(self.config), *flags)) as self.process:
+        with running(*serve_command("-c", str(self.config), *flags)) as self.process:
             lines_until(self.process, "stop  ")
             yield self
 
@@ -336,7 +336,7 @@ def test_a_wrong_flag_is_one_line(arguments: list[str]) -> None:
 def test_a_signal_that_comes_as_soon_as_its_number_is_known_does_not_end_the_broker(house: House) -> None:
     house.writes(top='pid_file = "pid"')
     pid = house.place / "pid"
-    with running(*telex_command("serve", "-c", str(house.config))) as house.process:
+    with running(*serve_command("-c", str(house.config))) as house.process:
         while not (pid.exists() and pid.read_text().endswith("\n")):
             assert house.process.poll() is None
         os.kill(int(pid.read_text()), signal.SIGHUP)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.certificates import Authority
-from tests.processes import SECONDS, find, free_port, lines_until, run, running, telex_command
+from tests.processes import SECONDS, find, free_port, lines_until, run, running, serve_command, telex_command
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +31,7 @@ def telex_run(*arguments: str) -> tuple[int, str, str]:
 @contextmanager
 def serving(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """``telex serve``, and its banner."""
-    with running(*telex_command("serve", *arguments)) as process:
+    with running(*serve_command(*arguments)) as process:
         yield process, lines_until(process, "stop  ")
 
 
@@ -460,7 +460,7 @@ def test_python_warns_of_nothing(tmp_path: Path) -> None:
         level = "warning"
         """
     )
-    command = [sys.executable, "-W", "always", "-m", "telex", "serve"]
+    command = [sys.executable, "-W", "always", "-m", "telex", "serve", "--http", "0"]
     with running(*command, "-c", str(tmp_path / "x.toml")) as process:
         lines_until(process, "stop  ")
         assert publishes(port, "-u", "ann", "-P", "secret") == 0

@@ -13,7 +13,7 @@ import pytest
 
 from telex.cli import flags, pub
 from tests.certificates import Authority, Issued
-from tests.processes import SECONDS, find, lines_until, run, running, telex_command
+from tests.processes import SECONDS, find, lines_until, run, running, serve_command, telex_command
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +51,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     text = "".join(f"[[listeners]]\nport = 0\n{each}\n" for each in listeners).replace("port = 0\npath", "path")
     config = folder / "telex.toml"
     config.write_text(f'data = ""\n[access]\nallow_anonymous = true\n{text}')
-    with running(*telex_command("serve", "-q", "-c", str(config))) as process:
+    with running(*serve_command("-q", "-c", str(config))) as process:
         banner = lines_until(process, "stop  ")
         ports = [int(each) for each in re.findall(r"//127\.0\.0\.1:(\d+)", banner)][:5]
         yield Place(authority, authority.client("me"), *ports, f"{folder}/broker.sock")
@@ -113,7 +113,7 @@ def test_a_name_that_the_certificate_has_not_may_be_overlooked(place: Place) -> 
         'data = ""\n[access]\nallow_anonymous = true\n[[listeners]]\nhost = "127.0.0.1"\nport = 0\n'
         f'tls = {{ certificate = "{server.certificate}", key = "{server.key}" }}\n'
     )
-    with running(*telex_command("serve", "-q", "-c", str(config))) as process:
+    with running(*serve_command("-q", "-c", str(config))) as process:
         found = re.search(r"//127\.0\.0\.1:(\d+)", lines_until(process, "stop  "))
         assert found is not None
         words = ["-p", found[1], "--cafile", str(place.authority.path), "-m", "x"]

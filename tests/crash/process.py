@@ -13,7 +13,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.processes import telex_command
+from tests.processes import serve_command
 
 SECONDS = 20.0
 """How long anything may take before it counts as never."""
@@ -39,7 +39,7 @@ class BrokerProcess:
     def spawn(self, *settings: str) -> None:
         """Begin a life; each setting is one for ``--set``."""
         assert self._process is None  # the life before was waited for
-        command = telex_command("serve", "-p", str(self.port), "--data", str(self._data), "--sys-interval", "0", "-q")
+        command = serve_command("-p", str(self.port), "--data", str(self._data), "--sys-interval", "0", "-q")
         command += self._arguments
         for setting in settings:
             command += ["--set", setting]

@@ -26,7 +26,8 @@ from tests.processes import SECONDS, find, free_port, wait_for_port
 
 HOSTS = {"raspberrypi.local": "localhost", "192.168.1.20": "127.0.0.1"}
 PORT = 1883
-_PORTS = re.compile(r"(?<![\d.,-])(1883|8000|8883|8884|8885|9001|9443|9883)(?![\d.-])")
+PAGE = 8080
+_PORTS = re.compile(r"(?<![\d.,-])(1883|8000|8883|8884|8885|8080|9001|9443|9883)(?![\d.-])")
 _SERVER = re.compile(r"(PYTHONPATH=\S+ )?telex serve\b")
 _CLIENT = re.compile(r"(telex|mosquitto)[ _](pub|sub)\b")
 
@@ -133,7 +134,7 @@ class Desk:
         """Write the file that a block shows."""
         text = self.adapted(block.text)
         if block.language == "toml":
-            text = _on_this_machine(text)
+            text = _on_this_machine(text, self.port(PAGE))
         path = self.folder / block.file
         path.write_text(text)
         return path
@@ -196,7 +197,14 @@ class Desk:
             line = line.replace("--host 0.0.0.0", "--host 127.0.0.1")
             if " -c " not in line and " -p " not in line:
                 line += f" -p {self.port(PORT)}"
+            if "-http" not in line and not self._has_page:
+                line += f" --http {self.port(PAGE)}"
         return line
+
+    @property
+    def _has_page(self) -> bool:
+        """Whether a file says where the page is."""
+        return any("[web]" in path.read_text() for path in self.folder.glob("*.toml"))
 
     def _spawn(self, line: str) -> subprocess.Popen[str]:
         log = self.folder / f".log{len(self._logs)}"
@@ -261,12 +269,16 @@ def _end(server: subprocess.Popen[str]) -> None:
         raise
 
 
-def _on_this_machine(text: str) -> str:
-    """A telex.toml whose listeners are all on 127.0.0.1."""
+def _on_this_machine(text: str, page: int) -> str:
+    """A telex.toml whose listeners are all on 127.0.0.1, and its HTTP port too: at another port, if it says none."""
     tables = re.split(r"^(?=\[)", text, flags=re.MULTILINE)
     for index, each in enumerate(tables):
         if each.startswith("[[listeners]]") and "\nhost = " not in each and "\npath = " not in each:
             tables[index] = each.replace("\nport = ", '\nhost = "127.0.0.1"\nport = ', 1)
+        elif each.startswith("[web]"):
+            tables[index] = each.replace('"0.0.0.0"', '"127.0.0.1"')
+            if "\nport = " not in each:
+                tables[index] = tables[index].replace("[web]\n", f"[web]\nport = {page}\n", 1)
     return "".join(tables)
 
 

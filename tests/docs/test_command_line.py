@@ -176,6 +176,9 @@ _FIGURES: dict[str, object] = {
     "store/messages/count": 1_310,
     "store/messages/bytes": 70_200,
     "connections/socket/count": 12,
+    "connections/refused/count": 2,
+    "heap/current": 48_100_000,
+    "heap/maximum": 52_400_000,
     "store/state": "ok",
 }
 

@@ -21,6 +21,7 @@ from telex.server.config import (
     Psk,
     Rule,
     Tls,
+    Web,
 )
 from tests.docs.pages import desk, sections, table
 from tests.processes import run
@@ -40,6 +41,7 @@ TABLES: dict[str, type[Part]] = {
     "`[[access.rules]]`": Rule,
     "`[protection]`": Protection,
     "`[log]`": Log,
+    "`[web]`": Web,
 }
 
 

@@ -10,7 +10,7 @@ import sys
 import time
 import tomllib
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -421,7 +421,31 @@ def test_nginx_hands_websockets_on(here: Desk) -> None:
     nginx = find("nginx")
     here.write(_toml_with('port = 9001\nprotocol = "websocket"'))
     here.run("telex serve -c telex.toml")
-    [location] = [block for block in _blocks() if block.file == "nginx.conf"]
+    with _nginx(here, nginx, 0) as port:
+        done = here.run(f"telex doctor 127.0.0.1 -p {port} --ws -u ann -P secret --roundtrip")
+        assert done.returncode == 0, done.stdout
+
+
+def test_nginx_hands_the_page_on(here: Desk) -> None:
+    nginx = find("nginx")
+    here.write(next(block for block in _blocks() if "broker.example.org" in block.text and block.file == "telex.toml"))
+    here.run("telex serve -c telex.toml")
+    with _nginx(here, nginx, 1) as port:
+        done = here.run(f"telex doctor 127.0.0.1 -p {port} --ws -u ann -P secret --roundtrip")
+        assert done.returncode == 0, done.stdout
+        curl = f"curl -s -H 'Host: broker.example.org' http://127.0.0.1:{port}"
+        login = """-H 'Origin: https://broker.example.org' --json '{"user": "ann", "password": "secret"}'"""
+        cookie = here.run(f"{curl}/api/v1/session -D - {login}").stdout
+        assert re.search(r"^Set-Cookie: telex_\d+=\S+; HttpOnly; Path=/; SameSite=Strict; Secure", cookie, re.MULTILINE)
+        assert json.loads(here.run(f"{curl}/api/v1/me -u ann:secret").stdout)["administrator"] is True
+        assert json.loads(here.run(f"{curl}/api/v1/me").stdout)["status"] == 401
+        assert "<title>" in here.run(f"{curl}/").stdout
+
+
+@contextmanager
+def _nginx(here: Desk, nginx: str, number: int) -> Iterator[int]:
+    """nginx, as the page describes it, and its port."""
+    location = [block for block in _blocks() if block.file == "nginx.conf"][number]
     port = free_port()
     places = "".join(
         f"{name}_temp_path {here.folder}/{name};\n" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
@@ -433,8 +457,7 @@ def test_nginx_hands_websockets_on(here: Desk) -> None:
     )
     with running(nginx, "-p", str(here.folder), "-c", str(here.folder / "nginx.conf"), "-e", "stderr"):
         wait_for_port(port)
-        done = here.run(f"telex doctor 127.0.0.1 -p {port} --ws -u ann -P secret --roundtrip")
-        assert done.returncode == 0, done.stdout
+        yield port
 
 
 def test_fail2ban_finds_failed_logins_and_nothing_that_a_client_made_up() -> None:

@@ -23,7 +23,7 @@ from typing import Any, Final, Self
 from telex.server.access import passwords
 from tests.hostile import attack
 from tests.hostile.attack import connect_bytes, counted, framed, publish_bytes
-from tests.processes import SECONDS, lines_until, running, telex_command
+from tests.processes import SECONDS, lines_until, running, serve_command
 
 USER: Final = "steady"
 PASSWORD: Final = "a quiet life"
@@ -119,7 +119,7 @@ def besieged(folder: Path, toml: str, *, files: int = 0) -> Iterator[Besieged]:
             "{passwords}", str(folder / "passwords")
         )
     )
-    command = telex_command("serve", "-c", str(description))
+    command = serve_command("-c", str(description))
     if files:
         command = ["sh", "-c", f'ulimit -n {files}; exec "$@"', "sh", *command]
     with running(*command) as process:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.processes import lines_until, running, telex_command
+from tests.processes import lines_until, running, serve_command
 
 
 @dataclass
@@ -35,7 +35,7 @@ def serving(folder: Path, description: str) -> Iterator[Serving]:
     """``telex serve -c``, in memory. A telex.toml; its listeners have port 0, each gets a free one."""
     path = folder / "telex.toml"
     path.write_text(f'data = ""\n[log]\nto = ["stdout"]\nlevel = "debug"\n{description}')
-    with running(*telex_command("serve", "-c", str(path))) as process:
+    with running(*serve_command("-c", str(path))) as process:
         banner = lines_until(process, "stop  ")
         ports = re.findall(r"listening on +\S+://\S+:(\d+)$", banner, re.MULTILINE)
         yield Serving([int(port) for port in ports], process)

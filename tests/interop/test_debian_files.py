@@ -28,7 +28,7 @@ from paho.mqtt.properties import Properties
 from tests.certificates import Authority
 from tests.interop.serving import port_to_keep
 from tests.interop.visits import LIBRARIES, By, Door, Plan, by_aiomqtt, by_paho, paho_client
-from tests.processes import SECONDS, find, lines_until, run, running, telex_command, wait_for_port
+from tests.processes import SECONDS, find, lines_until, run, running, serve_command, wait_for_port
 
 PACKAGE = Path("/etc/mosquitto")
 PLACES = ("/etc/mosquitto", "/var/lib/mosquitto", "/var/log/mosquitto", "/run/mosquitto")
@@ -156,7 +156,7 @@ def furnished(root: Path) -> House:
     return House(etc / "mosquitto.conf", doors)
 
 
-COMMANDS = {"mosquitto": lambda: [find("mosquitto")], "telex": lambda: telex_command("serve")}
+COMMANDS = {"mosquitto": lambda: [find("mosquitto")], "telex": lambda: serve_command()}
 
 
 @contextmanager
@@ -448,5 +448,5 @@ def test_the_package_as_it_is_can_be_used() -> None:
     with a_house() as house:
         shutil.rmtree(house.conf.parent / "conf.d")
         (house.conf.parent / "conf.d").mkdir()
-        done = run(*telex_command("serve", "--test-config", "-c", str(house.conf)))
+        done = run(*serve_command("--test-config", "-c", str(house.conf)))
         assert (done.returncode, done.stderr) == (0, "")

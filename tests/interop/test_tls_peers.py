@@ -11,7 +11,7 @@ import pytest
 from tests.certificates import Authority, Issued
 from tests.interop.serving import Serving, port_to_keep, serving
 from tests.interop.visits import LIBRARIES, By, Door, Plan, by_paho
-from tests.processes import SECONDS, find, lines_until, run, running, telex_command, wait_for_port
+from tests.processes import SECONDS, find, lines_until, run, running, serve_command, wait_for_port
 
 # The same files, and both brokers
 
@@ -74,7 +74,7 @@ def office(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     (folder / "acl").write_text(ACL)
     conf = folder / "mosquitto.conf"
     conf.write_text(user + CONF.format(folder=folder, **ports))
-    command = telex_command("serve") if request.param == "telex" else [find("mosquitto")]
+    command = serve_command() if request.param == "telex" else [find("mosquitto")]
     with running(*command, "-c", str(conf)) as process:
         if request.param == "telex":
             lines_until(process, "stop  ")
@@ -281,12 +281,12 @@ def test_keys_that_both_have_work_where_python_can_and_are_refused_elsewhere(tmp
     )
     (tmp_path / "acl").write_text(ACL)
     if not hasattr(ssl.SSLContext, "set_psk_server_callback"):
-        done = run(*telex_command("serve", "-c", str(conf)))
+        done = run(*serve_command("-c", str(conf)))
         assert done.returncode == 3
         assert "cannot do pre-shared keys, that of 3.13 can" in done.stderr
         assert len(done.stderr.splitlines()) == 1
         return
-    with running(*telex_command("serve", "-c", str(conf))) as process:
+    with running(*serve_command("-c", str(conf))) as process:
         lines_until(process, "stop  ")
         place = ["-p", str(port), "--psk-identity", "alice", "--psk"]
         with running(find("mosquitto_sub"), *place, "c0ffee", "-t", "mine/alice/#", "-v", "-C", "1") as sub:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import SECONDS, free_port, lines_until, run, running, telex_command
+from tests.processes import SECONDS, free_port, lines_until, run, running, serve_command, telex_command
 
 pwd = pytest.importorskip("pwd")
 
@@ -145,7 +145,7 @@ def test_a_broker_that_root_starts_serves_as_the_user_and_starts_again(
     config.chmod(0o644)
     me = NOBODY.pw_uid if IS_ROOT else os.geteuid()
     for number in range(2):
-        with running(*telex_command("serve", "-c", str(config))) as process:
+        with running(*serve_command("-c", str(config))) as process:
             lines_until(process, "stop  ")
             status = Path(f"/proc/{process.pid}/status")
             if status.exists():
@@ -179,7 +179,7 @@ def test_what_only_root_can_read_is_said_at_a_reload_and_changes_nothing(
         f'[[listeners]]\nhost = "127.0.0.1"\nport = {port}\n'
     )
     config.chmod(0o644)
-    with running(*telex_command("serve", "-c", str(config), "-q")) as process:
+    with running(*serve_command("-c", str(config), "-q")) as process:
         lines_until(process, "stop  ")
         done = run(*telex_command("reload"))
         if IS_ROOT:

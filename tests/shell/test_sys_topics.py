@@ -34,7 +34,8 @@ class House:
 
     def __init__(self) -> None:
         self.engine = Engine(Options(), lambda: "auto-1", journal=Journal(), gate=Gate(), observer=Observer())
-        self.sys_topics = SysTopics(self.engine, "telex version 9", 100.0)
+        self.others: dict[str, int] = {}
+        self.sys_topics = SysTopics(self.engine, "telex version 9", 100.0, lambda: self.others)
 
     def connect(self, client_id: str, *, clean: bool = True) -> Connection:
         connection = Connection(self.engine, None, Visit("here"), 100.0)
@@ -89,6 +90,16 @@ def test_messages_are_counted() -> None:
     assert topics["subscriptions/count"] == "2"
     assert topics["shared_subscriptions/count"] == "1"
     assert topics["packet/out/count"] == "6"  # what waits: one CONNACK, SUBACK, four PUBLISH
+
+
+def test_what_others_know_is_told_with_it() -> None:
+    house = House()
+    house.others = {"heap/current": 5, "connections/refused/count": 0}
+    topics = house.topics(100.0)
+    assert set(topics) == NAMES | LOADS | set(house.others)
+    house.others["connections/refused/count"] = 2
+    topics = house.topics(110.0)
+    assert (topics["heap/current"], topics["connections/refused/count"]) == ("5", "2")
 
 
 def test_retained_messages_and_those_that_wait_are_stored() -> None:

@@ -1,4 +1,4 @@
-"""``telex demo``: a broker, a simulated house of sensors, and a subscriber that prints what they say."""
+"""``telex demo``: a broker with its page, a simulated house of sensors, and a subscriber that prints what they say."""
 
 import argparse
 import asyncio
@@ -7,12 +7,15 @@ import socket
 from collections.abc import Sequence
 from typing import Final
 
+from msgspec import structs
+
+from telex.cli import colours
 from telex.cli.loop import run_loop, stop_event
 from telex.cli.main import Parser, fail, number
-from telex.cli.serve import explain_listen_error
+from telex.cli.serve import explain_listen_error, http_flags, web_from
 from telex.client.aio import Client
 from telex.server.broker import Broker
-from telex.server.config import is_loopback
+from telex.server.config import Access, Config, ConfigError, Listener, Web, is_loopback
 
 # Rooms, and the temperature in each when the demo starts.
 ROOMS: Final = {
@@ -23,6 +26,7 @@ ROOMS: Final = {
     "outside": 8.0,
 }
 _MOTION_CHANCE: Final = 0.15  # that somebody walks through a room in a given second
+_LINES: Final = 15  # of the house, after which the page's address is out of sight on a small screen
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -34,17 +38,17 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1: this machine only)")
     parser.add_argument("--allow-anonymous", action="store_true", help="needed to listen on any other address")
     parser.add_argument("--seconds", type=float, help="end by itself after so many seconds")
+    http_flags(parser)
     options = parser.parse_args(arguments)
-    if not options.allow_anonymous and not is_loopback(options.host):
-        return fail(
-            f"{options.host} can be reached from other machines; add --allow-anonymous if that is what you want"
-        )
     try:
-        run_loop(_demo(options))
+        config = _described(options)
+        run_loop(_demo(config, options))
+    except ConfigError as error:
+        return fail(str(error))
     except BrokenPipeError:  # `telex demo | head`
         raise
     except (OSError, UnicodeError) as error:
-        return fail(explain_listen_error(error, options.host))
+        return fail(explain_listen_error(error, options.host, config.web.host))
     except ExceptionGroup as group:  # of the sensors and the printer: the first that failed took the others along
         first = group.exceptions[0]
         if isinstance(first, BrokenPipeError):
@@ -53,14 +57,32 @@ def run(arguments: Sequence[str]) -> int:
     return 0
 
 
-async def _demo(options: argparse.Namespace) -> None:
+def _described(options: argparse.Namespace) -> Config:
+    """The broker that the command line asks for.
+
+    Raises:
+        ConfigError: it may not be there.
+    """
+    web = web_from(Web(), options)
+    for host in (options.host, web.host):
+        if not options.allow_anonymous and not is_loopback(host):
+            raise ConfigError(
+                f"{host} can be reached from other machines; add --allow-anonymous if that is what you want"
+            )
+    listener = Listener(host=options.host, port=options.port, access=Access(allow_anonymous=True))
+    return Config(listeners=[listener], web=web, data="", sys_interval=1)
+
+
+async def _demo(config: Config, options: argparse.Namespace) -> None:
     stop = stop_event()
-    async with Broker(host=options.host, port=options.port, sys_interval=1) as broker:
+    async with Broker(config=config, opens_web=True) as broker:
+        if broker.web_missing:  # whoever has its port, the page is what a demonstration is for
+            await broker.reload(structs.replace(config, web=Web(enabled=True, port=0)))
         print(_introduction(broker), flush=True)
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(options.host, options.host)
         address = f"mqtt://{f'[{host}]' if ':' in host else host}:{broker.port}"
         async with asyncio.TaskGroup() as house:
-            tasks = [house.create_task(_print_all(address), name="subscriber")]
+            tasks = [house.create_task(_print_all(address, _page(broker)), name="subscriber")]
             tasks += [
                 house.create_task(_sensor(address, room, start), name=f"sensor in {room}")
                 for room, start in ROOMS.items()
@@ -78,6 +100,8 @@ async def _demo(options: argparse.Namespace) -> None:
 def _introduction(broker: Broker) -> str:
     port = "" if broker.port == 1883 else f" -p {broker.port}"
     lines = [f"A broker with a house of {len(ROOMS)} rooms. Ctrl-C ends it."]
+    if broker.web_address:
+        lines += ["", _page(broker), ""]
     lines += [f"  listening on      {address}" for address in broker.addresses]
     lines.append(f"  another terminal  telex sub{port} -t 'home/temp/#' -v")
     lines.append(f"                    telex pub{port} -t home/temp/attic -m 19.5")
@@ -86,6 +110,14 @@ def _introduction(broker: Broker) -> str:
     else:
         lines.append(f"  another device    mqtt://{own_address()}:{broker.port}, without a password")
     return "\n".join(lines)
+
+
+def _page(broker: Broker) -> str:
+    """Where to look; empty: there is no page."""
+    if not broker.web_address:
+        return ""
+    bold, plain = ("\x1b[1m", colours.RESET) if colours.wants_colours() else ("", "")
+    return f"  {bold}open in a browser {broker.web_address}#/topics{plain}"
 
 
 def own_address() -> str:
@@ -110,7 +142,12 @@ async def _sensor(address: str, room: str, temperature: float) -> None:
             await asyncio.sleep(1)
 
 
-async def _print_all(address: str) -> None:
+async def _print_all(address: str, page: str) -> None:
+    """Print what the house says, and where the page is, time and again."""
+    count = 0
     async with Client(address, client_id="demo-printer") as client, client.subscribe("home/#", qos=1) as messages:
         async for message in messages:
             print(f"  {message.topic:32} {message.payload.decode(errors='replace')}", flush=True)
+            count += 1
+            if page and count % _LINES == 0:
+                print(page, flush=True)

@@ -167,6 +167,9 @@ class Overview:
         dropped = self._number("dropped")
         if dropped is not None:
             found.append(Field("dropped", f"{dropped} in all", dropped != "0"))
+        refused = self._number("refused")
+        if refused is not None:
+            found.append(Field("refused", f"{refused} in all"))
         queued = self._amount("queued", "queued_bytes")
         if queued is not None:
             found.append(Field("waiting to be sent", queued))

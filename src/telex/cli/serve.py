@@ -22,13 +22,25 @@ from telex.cli.config import effective_config, is_mosquitto_conf
 from telex.cli.loop import on_signal, run_loop, stop_event
 from telex.cli.main import Parser, fail, number
 from telex.server.broker import Broker
-from telex.server.config import Access, Config, ConfigError, Listener, doorkeeping, is_local, limits_of
+from telex.server.config import (
+    Access,
+    Config,
+    ConfigError,
+    Listener,
+    Web,
+    doorkeeping,
+    is_local,
+    is_loopback,
+    limits_of,
+    names_a_way,
+    web_listener,
+)
 from telex.server.log_destinations import Destinations, setup
 from telex.server.orders import Orders
 from telex.server.privileges import become, give_to, is_root
 from telex.server.public import made_public
 from telex.server.stores.sqlite import DURABILITIES, StoreError
-from telex.server.toml import LIMITS
+from telex.server.toml import LIMITS, problems, written
 
 logger = logging.getLogger("telex")
 
@@ -124,6 +136,7 @@ def _parser() -> Parser:
         metavar="NAME=VALUE",
         help="set a limit, e.g. max_queued_messages=5000; docs/limits.md lists them all",
     )
+    http_flags(parser)
     parser.add_argument("-v", "--verbose", action="store_true", help="log subscriptions too")
     parser.add_argument("-q", "--quiet", action="store_true", help="log warnings only")
     return parser
@@ -162,12 +175,43 @@ def described(options: argparse.Namespace) -> Config:
         sys_interval=config.sys_interval if options.sys_interval is None else options.sys_interval,
         limits={**config.limits, **limits_from(options.set)},
     )
+    config = structs.replace(config, web=web_from(config.web, options))
     if options.public:
         config = made_public(config)
     limits_of(config)
+    for place, message in problems(config):  # the HTTP port may stand in the way of a listener
+        raise ConfigError(f"{written(place)}: {message}")
     if options.config is None:
         _check_open(config)
     return config
+
+
+def http_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags that say where the HTTP port is."""
+    page = parser.add_mutually_exclusive_group()
+    page.add_argument(
+        "--http",
+        metavar="[HOST:]PORT",
+        help="the HTTP port: the page, its API, MQTT by WebSocket at /mqtt, metrics (127.0.0.1:8080, if that is free)",
+    )
+    page.add_argument("--no-http", action="store_true", help="without that port")
+
+
+def web_from(web: Web, options: argparse.Namespace) -> Web:
+    """The HTTP port that the command line asks for.
+
+    Raises:
+        ConfigError: it cannot be there.
+    """
+    if options.no_http:
+        return structs.replace(web, enabled=False)
+    if options.http is None:
+        return web
+    host, _, port = options.http.rpartition(":")
+    if not (port.isascii() and port.isdigit() and int(port) <= 65_535):
+        raise ConfigError(f"--http {options.http}: expected PORT or HOST:PORT, such as 8080 or 0.0.0.0:8080")
+    host = host.removeprefix("[").removesuffix("]") or web.host
+    return structs.replace(web, enabled=True, host=host, port=int(port))
 
 
 def _with_listener(config: Config, options: argparse.Namespace) -> Config:
@@ -194,6 +238,13 @@ def _check_open(config: Config) -> None:
         if not (asks or has_certificates or access.allow_anonymous or is_local(listener)):
             raise ConfigError(
                 f"{listener.host or 'every address'} can be reached from other machines, and nobody could come in: "
+                "say who may, with --password-file FILE, or let everybody in who can reach it: --allow-anonymous"
+            )
+    if config.web.enabled and not is_loopback(config.web.host):
+        web = web_listener(config)
+        if not (names_a_way(config, web) or doorkeeping(config, web).allow_anonymous):
+            raise ConfigError(
+                f"--http: {config.web.host} can be reached from other machines, and nobody could log in: "
                 "say who may, with --password-file FILE, or let everybody in who can reach it: --allow-anonymous"
             )
 
@@ -275,7 +326,7 @@ class _Service:
     """
 
     def __init__(self, config: Config, options: argparse.Namespace, log: Destinations) -> None:
-        self.broker = Broker(config=config)
+        self.broker = Broker(config=config, opens_web=True)
         self._options = options
         self._log = log
         self._reloading = asyncio.Lock()  # one after the other: each may have to undo what it did
@@ -388,6 +439,10 @@ def banner(broker: Broker, *, has_file: bool = False) -> str:
     """
     lines = [f"{version.describe()}"]
     lines += [f"  listening on    {address}" for address in broker.addresses]
+    if broker.web_address:
+        lines.append(f"  page            {broker.web_address}")
+    elif broker.web_missing:
+        lines.append(f"  no page         {broker.web_missing}: --http PORT")
     lines += [
         f"  who may connect {text}" for text in dict.fromkeys(_who(broker.config, each) for each in broker.listeners)
     ]

@@ -42,6 +42,7 @@ COUNTERS: Final = {
     "dropped": ("publish/messages/dropped",),
     "packets_received": ("messages/received",),
     "packets_sent": ("messages/sent",),
+    "refused": ("connections/refused/count",),
 }
 """How much there was since the broker's start: only the difference of two says something."""
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from time import monotonic, time
 from types import TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from telex import version
 from telex.codes import MQTT_5, ReasonCode
@@ -23,14 +23,23 @@ from telex.engine.restore import Restoration
 from telex.engine.seams import Gate, Journal
 from telex.engine.visit import Visit
 from telex.server.access.gate import AccessGate
+from telex.server.bans import Ban
 from telex.server.config import Access, Config, Listener, limits_of
 from telex.server.control import BrokerControl
-from telex.server.guard import DISCONNECT, Guard, Meter
-from telex.server.log import LogObserver
-from telex.server.reception import Entrance, Reception
+from telex.server.events import Events, LogTail
+from telex.server.guard import DISCONNECT, Counts, Guard, Meter
+from telex.server.log import LogObserver, code_of
+from telex.server.rates import Rates, RatesOfMany, Totals, counters_of
+from telex.server.reception import Entrance, Opened, Reception
 from telex.server.stores.sqlite import SqliteJournal
 from telex.server.sys_topics import SysTopics
+from telex.server.turns import Turns
+from telex.server.web.resources import memory, most_memory
 from telex.streams.stream import Stream
+from telex.wire.packets import Connect
+
+if TYPE_CHECKING:
+    from telex.server.web.http_port import HttpPort
 
 logger = logging.getLogger("telex")
 
@@ -60,6 +69,8 @@ class Broker:
             will be within a second (docs/durability.md).
         journal: another place for what must outlive the process (``telex.engine.seams.Journal``), in place of ``data``.
         config: a whole description of a broker, in place of all these but ``gate`` and ``journal``.
+        opens_web: open the HTTP port also if the description does not ask for it; where that cannot be done,
+            ``web_missing`` says why.
 
     Raises:
         ValueError: there is no such durability.
@@ -80,6 +91,7 @@ class Broker:
         durability: str = "strict",
         journal: Journal | None = None,
         config: Config | None = None,
+        opens_web: bool = False,
     ) -> None:
         self._clock = Clock()
         if gate is None and config is None:
@@ -91,6 +103,7 @@ class Broker:
         self._given_options = options
         self._options = options or limits_of(config)
         self._guard = Guard(config.protection)
+        self.has_own_gate = gate is not None
         self._gate: Gate = AccessGate(self._clock.now, self._guard) if gate is None else gate
         if config.data and journal is not None:
             raise ValueError("data and journal are two places for the same: give one of them")
@@ -99,7 +112,16 @@ class Broker:
         self._store: SqliteJournal | None = None
         if self.data is not None:
             self._store = SqliteJournal(self.data, durability=self._durability)
-        self._witness = Witness(self._gate, self._clock)
+        self.events = Events()
+        self.log_tail = LogTail()
+        self._tail_is_on = False
+        self.rates = Rates()
+        self.client_rates = RatesOfMany()
+        self.turns = Turns()
+        self._opens_web = opens_web
+        self.started_at = self._clock.now()
+        self._witness = Witness(self._gate, self._clock, self.events, self._guard.counts)
+        self._guard.on_ban = self._banned
         self._control = BrokerControl(self) if config.control else None
         self._begin(self._store or journal or Journal())
         self._reception = Reception(
@@ -109,6 +131,7 @@ class Broker:
             now=self._clock.now,
             values=lambda: self._sys_topics.values,
             data=self.data,
+            http_port=self._make_http_port,
         )
         self._changing = asyncio.Lock()  # start, reload and stop take turns
         self._is_running = False
@@ -117,6 +140,7 @@ class Broker:
         self._all_gone = asyncio.Event()
         self._is_stopping = False
         self._flush_is_due = False
+        self._awaiting: list[asyncio.Future[None]] = []  # who asked whether something is stored
         self._held_up: list[ClientHandler] = []  # whose clients wait for the journal before they may bring more
 
     def _begin(self, journal: Journal) -> None:
@@ -132,7 +156,17 @@ class Broker:
         )
         if isinstance(self._gate, AccessGate):
             self._gate.begin(self.engine)
-        self._sys_topics = SysTopics(self.engine, f"telex version {version.__version__}", self._clock.now())
+        words = f"telex version {version.__version__}"
+        self._sys_topics = SysTopics(self.engine, words, self._clock.now(), self._told_besides)
+
+    def _told_besides(self) -> dict[str, int]:
+        """What ``$SYS`` tells that the engine does not know."""
+        told = {
+            "connections/refused/count": self._guard.counts.refused,
+            "heap/current": memory(),
+            "heap/maximum": most_memory(),
+        }
+        return {name: value for name, value in told.items() if value is not None}
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -156,7 +190,7 @@ class Broker:
         if store is not None:
             self._restore(store)
         try:
-            await self._reception.change(self.config, self._given_options)
+            await self._reception.change(self.config, self._given_options, opens_web=self._opens_web)
         except BaseException:
             for handler in list(self._handlers):  # they came by those doors that were open already
                 handler.stream.abort()
@@ -164,6 +198,8 @@ class Broker:
             raise
         self._is_running = True
         now = self._clock.now()
+        self.started_at = now
+        self._tail_log()
         self._tell_from(now)
         if self.config.sys_interval:
             self._sys_topics.publish(now)
@@ -203,6 +239,7 @@ class Broker:
                 for handler in list(self._handlers):
                     handler.stream.abort()
                 await self._all_gone.wait()
+        self._tail_log()
         self._close_store()
 
     async def check(self) -> None:
@@ -229,7 +266,7 @@ class Broker:
                 raise ValueError("the broker does not run, so that it cannot reload anything")
             options = limits_of(config)
             try:
-                await self._reception.change(config)
+                await self._reception.change(config, opens_web=self._opens_web)
             finally:
                 self._send_away_strays()
             return self._go_on_with(config, options)
@@ -238,6 +275,7 @@ class Broker:
         """What the reception has done already, for all else."""
         left = [name for name in _FIXED if getattr(config, name) != getattr(self.config, name)]
         self.config = config
+        self._tail_log()
         self._options = options
         self._given_options = None
         self.engine.change_options(options)
@@ -273,11 +311,25 @@ class Broker:
     @property
     def listeners(self) -> list[Listener]:
         """The listeners that are open."""
-        return [entrance.listener for entrance in self._reception.entrances.values()]
+        return [entrance.listener for entrance in self._reception.listening]
 
     def port_of(self, listener: Listener) -> int:
         """The TCP port that one of the ``listeners`` has, also if it asked for a free one."""
         return self._reception.port_of(listener)
+
+    @property
+    def web_address(self) -> str:
+        """Where the page is: ``http://127.0.0.1:8080/``; empty: there is no HTTP port."""
+        entrance = self._reception.http_port
+        if entrance is None:
+            return ""
+        scheme, _, place = entrance.door.addresses[0].partition("://")
+        return f"{'https' if scheme == 'wss' else 'http'}://{place}/"
+
+    @property
+    def web_missing(self) -> str:
+        """Why there is no HTTP port, although there was to be one; empty: it is there, or nobody wanted it."""
+        return self._reception.missing
 
     @property
     def plugins(self) -> list[str]:
@@ -292,7 +344,7 @@ class Broker:
     @property
     def port(self) -> int:
         """The TCP port of the first listener: while it is open, the one in use."""
-        entrances = list(self._reception.entrances.values())
+        entrances = self._reception.listening
         return entrances[0].door.port if entrances else self.config.listeners[0].port
 
     def tell(self, topic: str, payload: bytes) -> None:
@@ -300,12 +352,88 @@ class Broker:
         self.engine.publish(Message(topic, payload, 0, retain=False), None, self._clock.now())
         self.flush_soon()
 
+    # What the HTTP port asks
+
+    def _make_http_port(self, entrance: Entrance, opened: Opened) -> "HttpPort":
+        from telex.server.web.http_port import HttpPort  # it brings large libraries with it
+
+        return HttpPort(self, entrance.name, entrance.listener, opened)
+
+    def _tail_log(self) -> None:
+        """Keep the last lines of the log while somebody may look at them."""
+        is_wanted = self._reception.http_port is not None
+        if is_wanted and not self._tail_is_on:
+            logger.addHandler(self.log_tail)
+        elif not is_wanted:
+            logger.removeHandler(self.log_tail)
+        self._tail_is_on = is_wanted
+
+    def now(self) -> float:
+        """The broker's time, in seconds since 1970."""
+        return self._clock.now()
+
+    @property
+    def guard(self) -> Guard:
+        """Who is banned, and how many connections there are."""
+        return self._guard
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether clients can come in, and what they send can be stored."""
+        return self._is_running and not self._is_stopping and not self.engine.journal.is_failing
+
+    @property
+    def reception(self) -> Reception:
+        """The listeners, and who decides there who comes in."""
+        return self._reception
+
+    @property
+    def listener_totals(self) -> dict[str, Totals]:
+        """What connections that are over brought and got, by listener."""
+        return self._witness.totals
+
+    @property
+    def visits(self) -> list[Visit]:
+        """Those of the clients that are connected: what these bring and get is in none of the totals."""
+        return list(self._witness.present)
+
+    async def stored(self) -> bool:
+        """Wait until all that was recorded so far is as safe as an acknowledgement promises: whether it is."""
+        journal = self.engine.journal
+        position = journal.appended
+        if journal.committed < position:
+            self.flush_soon()
+            if self._store is not None:
+                await self._store.settled()
+            while journal.committed < position and not journal.is_failing:
+                committed = self._loop.create_future()
+                self._awaiting.append(committed)
+                await committed
+        return journal.committed >= position
+
+    def tls_of(self, connection: Connection) -> str:
+        """The version of TLS that a connection has; empty: none."""
+        handler = connection.outbox.stream
+        return handler.stream.via_tls if isinstance(handler, ClientHandler) else ""
+
+    def _banned(self, ban: Ban) -> None:
+        self.events.add(
+            "banned",
+            self._clock.now(),
+            client_id=ban.client_id,
+            user=ban.user,
+            address=ban.address,
+            why=ban.why,
+        )
+
     # A turn of the loop
 
     def flush_soon(self) -> None:
         """Do at the end of this turn of the loop what is done once a turn: one commit, one write for each client."""
         if not self._flush_is_due:
             self._flush_is_due = True
+            if self.turns.is_measuring:
+                self.turns.begin(monotonic())
             self._loop.call_soon(self.flush)
 
     def flush(self) -> None:
@@ -321,6 +449,9 @@ class Broker:
             except Exception:
                 logger.exception("a fault of ours ended the connection of %s", handler.stream.address)
                 handler.stream.abort()  # one connection's fault costs no other its bytes
+        if self.turns.is_measuring:
+            stats = self.engine.stats
+            self.turns.end(monotonic(), stats.publish_received, stats.publish_bytes_received)
 
     # The journal
 
@@ -358,6 +489,10 @@ class Broker:
     def on_committed(self) -> None:
         """The journal has come forward: what waited for it may leave, and who was held up may go on."""
         self.engine.committed()
+        awaiting, self._awaiting = self._awaiting, []
+        for each in awaiting:
+            if not each.done():  # otherwise whoever waited has hung up
+                each.set_result(None)
         held_up = self._held_up
         self._held_up = []
         for handler in held_up:
@@ -412,6 +547,9 @@ class Broker:
         self._look(now)
         self._guard.tick(now)
         self._witness.tick()
+        self.turns.tick(now)
+        if self._reception.http_port is not None:
+            self.rates.look(now, counters_of(self.engine.stats))
         interval = self.config.sys_interval
         if interval and int(now) // interval > self._told_interval:
             self._told_interval = int(now) // interval  # told at multiples of the interval
@@ -438,9 +576,13 @@ class Broker:
         """How many connections came by our listeners and are there, also those that are on their way to a stream."""
         return self._guard.open_count
 
-    def opened(self, stream: Stream, entrance: Entrance | None = None) -> "ClientHandler":
-        """A stream is there, by an entrance or by none of ours: the handler that it is to call."""
+    def opened(self, stream: Stream, entrance: Entrance | None = None, known: object = None) -> "ClientHandler":
+        """A stream is there, by an entrance or by none of ours: the handler that it is to call.
+
+        ``known`` is what the gate shall know of it before its CONNECT comes.
+        """
         handler = ClientHandler(self, stream, entrance, self._clock)
+        handler.connection.visit.login = known
         if entrance is not None:
             handler.meter = self._guard.meter(stream.host)
             self._witness.opened(handler.connection.visit, entrance.door.port)
@@ -474,15 +616,62 @@ class Clock:
 class Witness(LogObserver):
     """Writes down what happens, and lets the gate know who has left."""
 
-    def __init__(self, gate: Gate, clock: Clock) -> None:
+    def __init__(self, gate: Gate, clock: Clock, events: Events, counts: Counts) -> None:
         super().__init__(clock.now)
         self._gate = gate
+        self._now = clock.now
+        self._events = events
+        self._counts = counts
+        self.totals: dict[str, Totals] = {}  # by listener
+        self.present: set[Visit] = set()  # of clients that are connected
+
+    def connected(self, visit: Visit, packet: Connect) -> None:
+        """A client was admitted."""
+        super().connected(visit, packet)
+        self._totals_of(visit).connections += 1
+        self.present.add(visit)
+        self._add("connected", visit, "")
+
+    def refused(self, visit: Visit, reason: str) -> None:
+        """A client was not."""
+        super().refused(visit, reason)
+        self._counts.refused_logins += 1
+        self._add("refused", visit, reason)
+
+    def denied(self, visit: Visit, action: str, topic: str, rule: str) -> None:
+        """A client may not do what it wanted to."""
+        super().denied(visit, action, topic, rule)
+        self._add("denied", visit, f"{action} {topic}", rule)
 
     def disconnected(self, visit: Visit, reason: str, now: float) -> None:
         """A connection is over."""
         super().disconnected(visit, reason, now)
+        self.present.discard(visit)
+        totals = self._totals_of(visit)
+        totals.messages_received += visit.publish_received
+        totals.messages_sent += visit.publish_sent
+        totals.bytes_received += visit.bytes_received
+        totals.bytes_sent += visit.bytes_sent
+        self._add("takeover" if code_of(reason) == ReasonCode.SESSION_TAKEN_OVER else "disconnected", visit, reason)
         if isinstance(self._gate, AccessGate):
             self._gate.gone(visit)
+
+    def _totals_of(self, visit: Visit) -> Totals:
+        totals = self.totals.get(visit.listener)
+        if totals is None:
+            totals = self.totals[visit.listener] = Totals()
+        return totals
+
+    def _add(self, kind: str, visit: Visit, why: str, rule: str = "") -> None:
+        self._events.add(
+            kind,
+            self._now(),
+            client_id=visit.client_id,
+            user=visit.user,
+            address=visit.address,
+            why=why,
+            rule=rule,
+        )
 
 
 class ClientHandler:

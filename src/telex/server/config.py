@@ -189,6 +189,18 @@ class Protection(Part, frozen=True, kw_only=True):
     strangers_may_use_hash: bool = True  # whether who has no user name may subscribe to `#`
 
 
+class Web(Part, frozen=True, kw_only=True):
+    """The HTTP port: the page, its API, MQTT by WebSocket at ``/mqtt``, and metrics."""
+
+    enabled: bool | None = None  # None: `telex serve` opens it if its port is free, a program does not
+    host: str = "127.0.0.1"
+    port: Port = 8080
+    names: list[str] = []  # by which it may be called, besides localhost and IP addresses
+    administrators: list[str] = []  # user names, ``*`` for any characters
+    certificate: str = ""  # PEM, for HTTPS; empty: HTTP
+    key: str = ""  # PEM; empty: it is in the file of the certificate
+
+
 class Config(Part, frozen=True, kw_only=True):
     """A broker."""
 
@@ -197,6 +209,7 @@ class Config(Part, frozen=True, kw_only=True):
     limits: dict[str, bool | int | str] = {}  # by the names of docs/limits.md
     protection: Protection = field(default_factory=Protection)
     log: Log = field(default_factory=Log)
+    web: Web = field(default_factory=Web)
     data: str | None = None  # directory; None: where the platform has it; empty: in memory
     durability: Literal["strict", "relaxed"] = "strict"
     sys_interval: Count = 10
@@ -230,7 +243,13 @@ def doorkeeping(config: Config, listener: Listener) -> Access:
     access = config.access if listener.access is None else listener.access
     if access.allow_anonymous is not None:
         return access
-    names_users = (
+    return structs.replace(access, allow_anonymous=is_local(listener) and not names_a_way(config, listener))
+
+
+def names_a_way(config: Config, listener: Listener) -> bool:
+    """Whether anybody can log in by a listener: by a password, a token, a certificate and so on."""
+    access = config.access if listener.access is None else listener.access
+    return bool(
         access.password_file
         or access.jwt
         or access.http
@@ -238,7 +257,70 @@ def doorkeeping(config: Config, listener: Listener) -> Access:
         or (listener.tls is not None and listener.tls.user_from)
         or (listener.psk is not None and listener.psk.user_from_identity)
     )
-    return structs.replace(access, allow_anonymous=is_local(listener) and not names_users)
+
+
+def web_listener(config: Config) -> Listener:
+    """The HTTP port as a listener: another door to the room that the first listener leads to where people log in.
+
+    Where there is none such, to that of the first. So nobody comes in by it who could not come in by another, and
+    what is put in front of topics there is put in front of them here. A listener that asks for more than words is no
+    model for it: where there are no others, nobody comes in.
+    """
+    web = config.web
+    others = [each for each in config.listeners if each.protocol != "http_api"] or [Listener(host=web.host)]
+    free = [each for each in others if not _asks_for_more_than_words(each)]
+    asking = [each for each in free if names_a_way(config, each)]
+    model = (asking or free or others)[0]
+    access = config.access if model.access is None else model.access
+    if not free:
+        access = Access(allow_anonymous=False)
+    elif access.allow_anonymous is None:
+        is_open = (
+            is_loopback(web.host)
+            and not any(names_a_way(config, each) for each in others)
+            and not any(_keeps_strangers_out(config, each) for each in others)
+            and any(doorkeeping(config, each).allow_anonymous for each in free)
+        )
+        access = structs.replace(access, allow_anonymous=is_open)
+    return structs.replace(
+        model,
+        host=web.host,
+        port=web.port,
+        path="",
+        interface="",
+        family="",
+        protocol="websocket",
+        tls=Tls(certificate=web.certificate, key=web.key) if web.certificate else None,
+        psk=None,
+        proxy_protocol="",
+        proxy_requires_tls=False,
+        trusted_proxies=[],
+        origins=[],
+        websocket_path="/mqtt",
+        versions=Listener().versions,
+        http_directory="",
+        max_connections=None,
+        access=access,
+    )
+
+
+def everybody_administers(config: Config) -> bool:
+    """Whether who reaches the HTTP port is an administrator: only this machine does, and nobody logs in anywhere."""
+    if not is_loopback(config.web.host) or any(names_a_way(config, each) for each in config.listeners):
+        return False
+    return bool(doorkeeping(config, web_listener(config)).allow_anonymous)
+
+
+def _keeps_strangers_out(config: Config, listener: Listener) -> bool:
+    access = config.access if listener.access is None else listener.access
+    return access.allow_anonymous is False
+
+
+def _asks_for_more_than_words(listener: Listener) -> bool:
+    """Whether a client has to have a certificate or a key there, or the right to use a file."""
+    if listener.path:
+        return listener.path_mode & 0o006 != 0o006
+    return listener.psk is not None or (listener.tls is not None and listener.tls.client_certificates == "required")
 
 
 def is_local(listener: Listener) -> bool:

@@ -30,7 +30,7 @@ from telex.server.toml import (
 
 PREFIX: Final = "TELEX_"
 
-NOT_SETTINGS: Final = frozenset({"TELEX_COMPILE"})
+NOT_SETTINGS: Final = frozenset({"TELEX_COMPILE", "TELEX_PAGE"})
 """Variables of that prefix that others read: the build."""
 
 

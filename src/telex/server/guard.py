@@ -17,11 +17,12 @@ failures, whatever the names, nobody gets in from there any more, for as long.
 import ipaddress
 import logging
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from itertools import islice
 from typing import Final
 
+from telex.server.bans import Ban, Bans
 from telex.server.config import Protection
 from telex.server.log import Event, Throttle, clipped, tell
 
@@ -44,18 +45,24 @@ _REFUSALS: Final = 3  # lines about refused connections of one address in ten se
 
 
 class Counts:
-    """What the guard did since the start, for ``$SYS``."""
+    """Who was turned away since the start, and what else was done for protection."""
 
     def __init__(self) -> None:
         self.refused_connections = 0  # too many of them: in all, of an address, at a listener
         self.refused_rate = 0  # connections that came too fast, and could not wait
         self.refused_banned = 0  # connections from banned addresses
+        self.refused_logins = 0  # CONNECTs, and logins at the HTTP port; connections on which no CONNECT came
         self.delayed_connections = 0  # that had to wait
         self.slowed_reads = 0  # after which a client was not read for a while
         self.disconnected_rate = 0  # clients that had to go, since they brought too much
         self.bans = 0
         self.takeover_storms = 0
         self.delayed_takeovers = 0
+
+    @property
+    def refused(self) -> int:
+        """All that were turned away."""
+        return self.refused_connections + self.refused_rate + self.refused_banned + self.refused_logins
 
 
 class Guard:
@@ -76,6 +83,8 @@ class Guard:
         self._addresses: OrderedDict[str, _Address] = OrderedDict()
         self._takeovers: OrderedDict[int, _Takeovers] = OrderedDict()  # by hash of the client id: ids may be long
         self._throttle = Throttle(_REFUSALS)
+        self.bans = Bans(_key)
+        self.on_ban: Callable[[Ban], None] = _ignore  # is told of each that begins
 
     def change(self, protection: Protection, listener_limits: Mapping[str, int | None] | None = None) -> None:
         """Go on with other limits; all counts stay.
@@ -136,6 +145,9 @@ class Guard:
         if self.banned_until(host, None, now):
             self.counts.refused_banned += 1
             return "its address is banned after failed logins", 0.0
+        if self.bans.about(host, "", "", now) is not None:
+            self.counts.refused_banned += 1
+            return "its address is banned", 0.0
         at_most = self._listener_limits.get(listener) or 0
         if _is_full(self._open, protection.max_connections) or _is_full(self._open_at.get(listener, 0), at_most):
             refusal = "max_connections exceeded"
@@ -190,9 +202,9 @@ class Guard:
         if trust is None and self._has_room_for_user(address, now):
             trust = address.users[hash(user)] = _Trust()
         if trust is not None and trust.fails(after, seconds, now):
-            self._tell_ban(host, user, trust.banned_until - now)
+            self._tell_ban(host, user, trust, now)
         if address.trust.fails(after * _ADDRESS_FACTOR, seconds / _ADDRESS_FACTOR, now, seconds):
-            self._tell_ban(host, None, address.trust.banned_until - now)
+            self._tell_ban(host, None, address.trust, now)
 
     def succeeded(self, host: str, user: str, now: float) -> None:
         """A login went well: the failures of this user from there were slips of the finger.
@@ -226,8 +238,12 @@ class Guard:
             address.forget_users(self.protection.ban_seconds, now)
         return len(address.users) < _MOST_USERS
 
-    def _tell_ban(self, host: str, user: str | None, seconds: float) -> None:
+    def _tell_ban(self, host: str, user: str | None, trust: "_Trust", now: float) -> None:
+        seconds = trust.banned_until - now
         self.counts.bans += 1
+        ban = Ban(host, "", clipped(user or ""), trust.banned_until, "failed logins", trust.forgive)
+        self.bans.replace(ban)
+        self.on_ban(ban)
         fields = {
             "address": host,
             "user": None if user is None else clipped(user),
@@ -404,6 +420,11 @@ class _Trust:
         self.failures = 0.0
         return True
 
+    def forgive(self) -> None:
+        """End a ban before its time."""
+        self.banned_until = 0.0
+        self.failures = 0.0
+
     def is_quiet(self, seconds: float, now: float) -> bool:
         """Whether nothing is known that still matters."""
         return self._left(seconds, now) == 0 and (self.bans == 0 or now - self.banned_until > _LONGEST_BAN)
@@ -458,6 +479,10 @@ class _Takeovers:
         self._times = [each for each in self._times if now - each < _STORM_SECONDS][-most:]
         self._times.append(now)
         return self.is_storm or len(self._times) > most
+
+
+def _ignore(ban: Ban) -> None:
+    """Nobody wants to know."""
 
 
 def _is_full(count: int, most: int) -> bool:

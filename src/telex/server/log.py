@@ -247,7 +247,7 @@ class LogObserver(Observer):
             kind="notice",
             is_refusal=True,
         )
-        if _code_of(reason) == ReasonCode.SERVER_SHUTTING_DOWN:
+        if code_of(reason) == ReasonCode.SERVER_SHUTTING_DOWN:
             tell(logging.INFO, event)  # who is there without a word when the broker stops is nobody's fault
         else:
             self._refusals.tell(visit.host or visit.listener, event, self._clock())
@@ -355,7 +355,7 @@ _ENDS: Final = {
 }
 
 
-def _code_of(reason: str) -> int:
+def code_of(reason: str) -> int:
     """The reason code that the engine wrote behind a reason; 0: none."""
     found = _CODE.search(reason)
     return 0 if found is None else int(found[1], 16)
@@ -367,7 +367,7 @@ def _end_in_mosquittos_words(client_id: str, reason: str) -> str:
         return f"Client {client_id} disconnected."
     if reason.startswith(("no CONNECT came", "login took too long")):
         return f"Client {client_id} has exceeded timeout, disconnecting."
-    code = _code_of(reason)
+    code = code_of(reason)
     if code == 0:
         return f"Client {client_id} closed its connection."
     for known, words in _ENDS.items():

@@ -1,10 +1,13 @@
 """What the broker says of itself under ``$SYS``: names and formats as Mosquitto has them.
 
+Besides, ``store/state`` and ``connections/refused/count``, which Mosquitto has not.
+
 All are retained, of QoS 2, and published at the interval, each only when its value
 has changed.
 """
 
 import math
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from telex.engine.engine import Engine
@@ -20,11 +23,15 @@ class SysTopics:
         engine: whose numbers are shown.
         version: the text of ``$SYS/broker/version``.
         now: the time of the start, on the engine's clock.
+        others: numbers that the engine does not know, by topic.
     """
 
-    def __init__(self, engine: Engine, version: str, now: float) -> None:
+    def __init__(
+        self, engine: Engine, version: str, now: float, others: Callable[[], Mapping[str, int]] = dict
+    ) -> None:
         self._engine = engine
         self._version = version
+        self._others = others
         self._started_at = now
         self._last_at = now  # when the loads were worked out last
         self._published: dict[str, str] = {}
@@ -35,7 +42,7 @@ class SysTopics:
         """Publish what has changed since the last time."""
         self._tell("version", self._version, now)
         self._tell("uptime", f"{int(now - self._started_at)} seconds", now)
-        for topic, value in self._numbers().items():
+        for topic, value in (*self._numbers().items(), *self._others().items()):
             self._tell(topic, str(value), now)
         self.publish_state(now)
         self._publish_loads(now)

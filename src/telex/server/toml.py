@@ -35,6 +35,7 @@ from telex.server.config import (
     Plugin,
     Psk,
     Tls,
+    Web,
 )
 
 Place = tuple[str | int, ...]
@@ -68,8 +69,11 @@ _PATHS: Final[Mapping[type[Struct], tuple[str, ...]]] = {
     Psk: ("file",),
     Access: ("password_file", "acl_file"),
     Jwt: ("keys",),
+    Web: ("certificate", "key"),
 }
 """The fields that are paths. Keys of a JWT may be an address instead; ``Log.to`` has paths behind ``file:``."""
+
+_HOST_NAME: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 
 _ADDRESSES: Final = ("http://", "https://")
 
@@ -377,6 +381,8 @@ def problems(config: Config) -> Iterator[tuple[Place, str]]:
                 yield place, f"it wants the same address and port as listeners[{before}]"
     for inside, message in _access_problems(config.access):
         yield ("access", *inside), message
+    for inside, message in _web_problems(config):
+        yield ("web", *inside), message
     for inside, message in _log_problems(config.log):
         yield ("log", *inside), message
 
@@ -471,6 +477,19 @@ def _access_problems(access: Access) -> Iterator[tuple[Place, str]]:
             yield ("rules", index, *inside), message
 
 
+def _web_problems(config: Config) -> Iterator[tuple[Place, str]]:
+    web = config.web
+    if web.key and not web.certificate:
+        yield ("key",), "it needs certificate"
+    for index, name in enumerate(web.names):
+        if not _HOST_NAME.fullmatch(name):
+            yield ("names", index), f"{name!r} is no host name; expected one like broker.example.org, without a port"
+    if web.enabled:
+        for index, listener in enumerate(config.listeners):
+            if _collide(Listener(host=web.host, port=web.port), listener):
+                yield ("port",), f"listeners[{index}] wants the same address and port"
+
+
 def _log_problems(log: Log) -> Iterator[tuple[Place, str]]:
     for index, to in enumerate(log.to):
         if to not in ("stderr", "stdout", "syslog", "topic") and not (to.startswith("file:") and to != "file:"):
@@ -548,7 +567,7 @@ def _hidden(part: Any) -> Any:
             changes[name] = dict.fromkeys(value, HIDDEN)
         elif isinstance(part, Http | Jwt) and name in ("url", "keys") and value.startswith(_ADDRESSES):
             # Names and tokens may stand before the host, and in the query.
-            changes[name] = re.sub(r"(?<=\?).*", HIDDEN, re.sub(r"(?<=//)[^/@?]*(?=@)", HIDDEN, value))
+            changes[name] = re.sub(r"(?<=\?).*", HIDDEN, re.sub(r"(?<=//)[^/?#]*(?=@)", HIDDEN, value))
         else:
             changes[name] = _hidden(value)
     return structs.replace(part, **changes)
@@ -565,6 +584,7 @@ _COMMENTS: Final[Mapping[Place, str]] = {
     ("limits",): "docs/limits.md tells what each of them limits.",
     ("protection",): "Against too much of everything; 0: no limit.",
     ("log",): "What is written down, and where.",
+    ("web",): "The HTTP port: the page, its API, MQTT by WebSocket, metrics.",
     ("data",): "Where sessions, their messages and retained messages are kept; empty: in memory.",
 }
 

@@ -3,19 +3,19 @@
 Knows ways and rules. Knows no connection, and nothing of the order in which things happen: ``gate.py`` does.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
 from telex.engine.deadlines import Timed
-from telex.engine.permissions import EVERYTHING, Grant, Permissions, publishing, receiving
+from telex.engine.permissions import Grant, Permissions, publishing, receiving
 from telex.engine.seams import Client, Exchange
 from telex.server.access.acl_file import AclFile, read_acl_file
 from telex.server.access.certificates import CertificateWay
 from telex.server.access.password_file import Hasher, PasswordFile
 from telex.server.access.plugins import load
-from telex.server.access.rules import Rules
+from telex.server.access.rules import Rules, is_like
 from telex.server.access.ways import Admitted, Applicant, Denied, Way
 from telex.server.config import Access
 
@@ -28,6 +28,16 @@ CERTIFICATE: Final = "certificate"
 
 SCRAM: Final = "SCRAM-SHA-256"
 """The authentication method, and the name of its way."""
+
+
+def _everything(*, knows_publishers: bool) -> Permissions:
+    permissions = Permissions()
+    permissions.knows_publishers = knows_publishers
+    return permissions
+
+
+# One for all clients, since each remembers topics; by whether these know who published what.
+_EVERYTHING: Final = {each: _everything(knows_publishers=each) for each in (False, True)}
 
 
 class Inside(Struct):
@@ -55,6 +65,8 @@ class Doorkeeper:
         now: the broker's clock.
         secret: what SCRAM hides from strangers who is known with; None: one that is as old as the process.
         strangers_may_use_hash: whether clients that nobody knows may subscribe to everything.
+        administrators: user names, ``*`` for any characters, of those who may know who published what.
+        everybody_administers: all may.
 
     Raises:
         ConfigError: a file or a rule that cannot be used.
@@ -68,10 +80,14 @@ class Doorkeeper:
         now: Callable[[], float],
         secret: bytes | None = None,
         strangers_may_use_hash: bool = True,
+        administrators: Sequence[str] = (),
+        everybody_administers: bool = False,
     ) -> None:
         self.access = access
         self._now = now
         self._strangers_may_use_hash = strangers_may_use_hash
+        self._administrators = administrators
+        self.everybody_administers = everybody_administers
         self._passwords = PasswordFile(access.password_file, hasher) if access.password_file else None
         self._jwt: JwtWay | None = None
         self._ways = self._make_ways(access)
@@ -175,6 +191,11 @@ class Doorkeeper:
         way = self._ways.get(inside.way)
         return way is not None and way.still_admits(inside.admitted)
 
+    def administers(self, inside: Inside) -> bool:
+        """Whether a client is an administrator by its name: one that somebody has checked."""
+        user = inside.admitted.user if inside.way else ""
+        return bool(user) and any(is_like(user, name) for name in self._administrators)
+
     def permissions(self, inside: Inside, client_id: str, host: str) -> Permissions:
         """What a client may do that was let in.
 
@@ -182,7 +203,9 @@ class Doorkeeper:
             ConfigError: rules that came with its login cannot be used.
         """
         admitted = inside.admitted
-        permissions = EVERYTHING
+        # Who knows a client id can take its session over: it is not for every user to know.
+        knows_publishers = self.everybody_administers or self.administers(inside)
+        permissions = _EVERYTHING[knows_publishers]
         if admitted.rules is not None:
             rules = Rules(admitted.rules, self.access.groups, groups_may_come=True, title="rule of its login")
             permissions = rules.permissions(admitted.user, client_id, host, admitted.groups)
@@ -190,6 +213,7 @@ class Doorkeeper:
             permissions = self._rules.permissions(admitted.user, client_id, host, admitted.groups)
         elif self._acl_file is not None:
             permissions = self._acl_file.permissions(admitted.user or None, client_id)
+        permissions.knows_publishers = knows_publishers
         # A name that nobody has checked makes no acquaintance.
         if not (inside.way and admitted.user) and not self._strangers_may_use_hash:
             return _NotEverything(permissions)
@@ -208,6 +232,7 @@ class _NotEverything(Permissions):
     def __init__(self, inner: Permissions) -> None:
         super().__init__()
         self.limits_receiving = inner.limits_receiving
+        self.knows_publishers = inner.knows_publishers
         self._inner = inner
 
     def grant_publish(self, topic: str) -> Grant:

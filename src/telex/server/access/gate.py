@@ -24,7 +24,7 @@ from telex.wire.packets import Connect
 logger = logging.getLogger("telex")
 
 if TYPE_CHECKING:
-    pass
+    from telex.server.bans import Bans
 
 _VERSIONS: Final = {MQTT_3_1: "3.1", MQTT_3_1_1: "3.1.1", MQTT_5: "5.0"}
 
@@ -40,6 +40,10 @@ class LoginGuard(Protocol):
 
     def banned_until(self, host: str, user: str, now: float) -> float:
         """Until when nobody is asked; the past: come in."""
+
+    @property
+    def bans(self) -> "Bans":
+        """The bans that somebody said."""
 
     def taken_over(self, client_id: str, old: str, new: str, now: float) -> float:
         """A client takes the place of another with its id: seconds that it has to wait."""
@@ -64,6 +68,13 @@ class _Undecided(Struct, eq=False):
     user: str  # that it tries to be
     task: "asyncio.Task[None]"
     again: Callable[[], None]  # begins once more, when others decide
+
+
+class Ticket(Struct, frozen=True, eq=False):
+    """Somebody logged in before the MQTT began, by the page: whom a CONNECT without a user name comes from."""
+
+    admitted: Admitted
+    way: str
 
 
 class _Nothing(Permissions):
@@ -184,7 +195,14 @@ class AccessGate(Gate):
             client.refuse(*objection, now)
             return
         doorkeeper = self._doorkeepers[visit.listener]
-        if doorkeeper.asks or visit.identity:
+        ticket = visit.login
+        if isinstance(ticket, Ticket) and packet.user_name is None:
+            if doorkeeper.still_admits(Inside(client, ticket.admitted, ticket.way)):
+                self._answer(client, packet, visit, ticket.admitted, ticket.way)
+            else:
+                denied = Denied(reason="it may not come in any more", is_guess=False)
+                self._answer(client, packet, visit, denied, "")
+        elif doorkeeper.asks or visit.identity:
             work = self._decide(doorkeeper, client, packet, visit)
             self._in_a_task(client, packet, visit, work, lambda: self.login(client, packet, visit, self._now()))
         else:
@@ -215,15 +233,20 @@ class AccessGate(Gate):
         listener = self._listeners.get(visit.listener)
         if listener is None or visit.listener not in self._doorkeepers:
             return ReasonCode.SERVER_SHUTTING_DOWN, "its listener was removed"
+        ticket = visit.login
+        of_ticket = ticket.admitted.user if isinstance(ticket, Ticket) else ""
         if listener.user_name_is_client_id:
-            user = visit.identity or packet.user_name
+            user = visit.identity or packet.user_name or of_ticket
             if not user:
                 return ReasonCode.NOT_AUTHORIZED, "it has no user name, which is to be its client id"
             packet.client_id = visit.client_id = user
         unwelcome = self._unwelcome(visit, packet.client_id or listener.client_id_prefix, packet.version)
         if unwelcome is not None:
             return unwelcome
-        ban = self._ban(visit, packet.user_name or "")
+        user = packet.user_name or of_ticket
+        if self._guard.bans.about(visit.host, packet.client_id, user, self._now()) is not None:
+            return ReasonCode.BANNED, "it is banned"
+        ban = self._ban(visit, user)
         return None if ban is None else (ReasonCode.BANNED, ban.reason)
 
     def _unwelcome(self, visit: Visit, client_id: str, version: int) -> tuple[int, str] | None:
@@ -344,12 +367,17 @@ class AccessGate(Gate):
 
     def _let_in(self, client: Client, packet: Connect, visit: Visit, admitted: Admitted, way: str, data: bytes) -> None:
         now = self._now()
-        doorkeeper = self._doorkeepers[visit.listener]  # the one that decided: when they change, all begin again
+        client_id = packet.client_id or visit.given_id
         visit.user = admitted.user
+        # Once more: its name may be known only now, and a ban may have begun while it waited.
+        if self._guard.bans.about(visit.host, client_id, admitted.user, now) is not None:
+            client.refuse(ReasonCode.BANNED, "it is banned", now)
+            return
+        doorkeeper = self._doorkeepers[visit.listener]  # the one that decided: when they change, all begin again
         inside = Inside(client, admitted, way)
         visit.login = inside
         try:
-            permissions = doorkeeper.permissions(inside, packet.client_id or visit.given_id, visit.host)
+            permissions = doorkeeper.permissions(inside, client_id, visit.host)
         except ConfigError as error:  # the rules that came with its login
             client.refuse(ReasonCode.NOT_AUTHORIZED, str(error), now)
             return

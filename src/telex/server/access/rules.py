@@ -120,7 +120,7 @@ class Rules:
             groups: that it is in beside those which the description puts it into.
         """
         all_groups = {*groups, *self._groups_of.get(user, ())}
-        all_groups.update(group for pattern, group in self._groups_like if _is_like(user, pattern))
+        all_groups.update(group for pattern, group in self._groups_like if is_like(user, pattern))
         address = _parsed(host)
         mine = [rule for rule in self._rules if rule.concerns(user, client_id, host, address, all_groups)]
         return _ClientRules(mine, {"user": user, "client": client_id})
@@ -293,7 +293,7 @@ def problems(rule: Rule, groups: Mapping[str, Sequence[str]] | None) -> Iterator
         except ValueError as error:
             yield ("addresses", index), str(error)
     for index, name in enumerate(rule.groups):
-        if groups is not None and not any(_is_like(group, name) for group in groups):
+        if groups is not None and not any(is_like(group, name) for group in groups):
             known = f"there are {', '.join(map(repr, groups))}" if groups else "access.groups is empty"
             yield ("groups", index), f"there is no group {name!r}; {known}"
 
@@ -337,10 +337,10 @@ def _network(address: str) -> Network | None:
 
 
 def _is_among(name: str, patterns: Sequence[str]) -> bool:
-    return any(_is_like(name, pattern) for pattern in patterns)
+    return any(is_like(name, pattern) for pattern in patterns)
 
 
-def _is_like(name: str, pattern: str) -> bool:
+def is_like(name: str, pattern: str) -> bool:
     """Whether a name fits a pattern, in which ``*`` stands for any characters.
 
     Without regular expressions: those may take very long over a name that was made for it.

@@ -151,7 +151,7 @@ class Changes:
                 gone.append(topic)
             else:
                 rows.extend((topic, message.payload, message.qos, listed(message.properties, codes.PUBLISH)))
-                rows.extend((message.expires_at, message.publisher_id))
+                rows.extend((message.expires_at, message.publisher_id, message.publisher_user, message.published_at))
         return rows, gone
 
 

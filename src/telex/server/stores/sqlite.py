@@ -74,6 +74,10 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
             topic TEXT PRIMARY KEY, payload BLOB NOT NULL, qos INTEGER NOT NULL, properties BLOB,
             expires_at REAL, publisher_id TEXT NOT NULL) STRICT""",
     ),
+    (
+        "ALTER TABLE retained ADD COLUMN publisher_user TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE retained ADD COLUMN published_at REAL NOT NULL DEFAULT 0",  # 0: before this was written down
+    ),
 )
 """What makes a database of schema N one of schema N + 1; a new file has schema 0."""
 
@@ -405,7 +409,7 @@ class SqliteJournal(GatheringJournal):
 
     def _write_retained(self, changes: Changes) -> None:
         rows, gone = changes.retained_rows()
-        write_rows(self._connection, "INSERT OR REPLACE INTO retained VALUES ", 6, rows)
+        write_rows(self._connection, "INSERT OR REPLACE INTO retained VALUES ", 8, rows)
         delete_rows(self._connection, "DELETE FROM retained WHERE topic IN ", gone)
 
     def _page_or_less(self, client_id: str, session: int, after: int) -> _Page:
@@ -548,9 +552,11 @@ class SqliteJournal(GatheringJournal):
             yield records.Stored(session, count, size, last)
         for (key,) in execute("SELECT key FROM owned"):
             yield records.Owned(*divmod(key, PACKET_IDS))
-        for topic, payload, qos, properties, expires_at, publisher_id in execute("SELECT * FROM retained"):
+        for topic, payload, qos, properties, expires_at, publisher_id, user, at in execute("SELECT * FROM retained"):
             message = _message(topic, payload, qos << 1 | 1, properties, expires_at)
             message.publisher_id = publisher_id
+            message.publisher_user = user
+            message.published_at = at
             yield records.Retain(message)
 
     def _kept_in_flight(self) -> Iterator[records.Record]:

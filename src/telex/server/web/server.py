@@ -7,17 +7,20 @@ aiohttp reads the request. When that was the handshake of a WebSocket, aiohttp l
 import asyncio
 import logging
 import re
-from base64 import b64decode
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from types import MappingProxyType
 from typing import Any, Final, cast
 
 import msgspec
-from aiohttp import web
+from aiohttp import HttpVersion10, StreamReader, web
+from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
 
 from telex.server.config import Listener
 from telex.server.web import handshake
+from telex.server.web.basic import credentials
 from telex.server.web.files import File, Files
 from telex.server.web.masks import fastest
 from telex.streams.stream import Handler, Stream
@@ -37,7 +40,12 @@ _NUMBER: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 
 _UNMASK: Final = fastest()
 
+_BARE: Final = {"Server": "Telex", "X-Content-Type-Options": "nosniff"}
+
 SYSTREE: Final = "/api/v1/systree"
+
+Opened = Callable[[Stream, object], Handler]
+"""Makes who uses a stream, and takes what the gate shall know of it."""
 
 logger = logging.getLogger("telex.http")
 
@@ -61,6 +69,9 @@ class WebServer:
         handshake_timeout: seconds (may be changed) that a client may take from its connection to the end of our answer.
     """
 
+    most_body = 1024 * 1024  # bytes, that aiohttp reads of a request
+    most_line = 8_190  # bytes of its first line
+
     def __init__(
         self,
         listener: Listener,
@@ -76,7 +87,9 @@ class WebServer:
         self._values = values
         self._may_read = may_read
         self._files = Files(listener.http_directory) if listener.http_directory else None
-        self._runner: web.AppRunner | None = None
+        self._runner: web.ServerRunner | None = None
+        self._server: web.Server | None = None
+        self._settings: dict[str, Any] = {}  # of those who read requests
         self._connections: set[HttpConnection] = set()
         # Each WebSocket has its second, so that not all get their Ping at once.
         self._seconds: list[set[WebSocketStream]] = [set() for _ in range(_PING_SECONDS)]
@@ -95,22 +108,27 @@ class WebServer:
 
     async def start(self) -> None:
         """Get ready; connections may come when this returns."""
-        application = web.Application(logger=logger)
-        application.router.add_route("*", "/{path:.*}", self._answer)
-        self._runner = web.AppRunner(
-            application,
-            access_log=None,
-            handle_signals=False,
-            keepalive_timeout=self.handshake_timeout,
-            lingering_time=1.0,
-            shutdown_timeout=_STOP_SECONDS,
-            logger=logger,
+        self._settings = {
+            "access_log": None,
+            "auto_decompress": False,  # a few bytes of a stranger could become many
+            "keepalive_timeout": self.handshake_timeout,
+            "lingering_time": 1.0,
+            "max_line_size": self.most_line,
+            "logger": logger,
+        }
+        self._server = web.Server(
+            self._answer,
+            request_factory=self._read,
+            handler_cancellation=True,  # when nobody waits for the answer any more
+            **self._settings,
         )
+        self._runner = web.ServerRunner(self._server, shutdown_timeout=_STOP_SECONDS)
         await self._runner.setup()
 
     async def stop(self) -> None:
         """Take no more connections, and end those that speak HTTP. WebSockets are left to whoever uses them."""
         runner, self._runner = self._runner, None
+        self._server = None
         if runner is not None:
             await runner.cleanup()
         for connection in list(self._connections):
@@ -124,17 +142,19 @@ class WebServer:
 
     def came(self, connection: "HttpConnection") -> asyncio.Protocol | None:
         """A connection is open: who reads its requests. None: nobody, for the server has stopped."""
-        if self._runner is None or self._runner.server is None:
+        if self._server is None:
             return None
         self._connections.add(connection)
-        return self._runner.server()
+        return _Requests(self._server, loop=asyncio.get_running_loop(), **self._settings)
 
     def went(self, connection: "HttpConnection") -> None:
         """A connection is over, or no longer one of HTTP."""
         self._connections.discard(connection)
 
-    def _upgraded(self, connection: "HttpConnection", transport: asyncio.Transport) -> WebSocketStream:
-        stream = WebSocketStream(transport, connection.arrival, self._opened, self._websocket_gone, _UNMASK)
+    def _upgraded(
+        self, opened: Callable[[Stream], Handler], connection: "HttpConnection", transport: asyncio.Transport
+    ) -> WebSocketStream:
+        stream = WebSocketStream(transport, connection.arrival, opened, self._websocket_gone, _UNMASK)
         self._seconds[self._second].add(stream)  # which has just passed
         if self._ping_timer is None:
             self._ping_timer = asyncio.get_running_loop().call_later(1.0, self._ping)
@@ -156,17 +176,33 @@ class WebServer:
 
     # Requests
 
-    async def _answer(self, request: web.Request) -> web.StreamResponse:
+    def _read(
+        self,
+        message: Any,
+        payload: StreamReader,
+        protocol: RequestHandler,
+        writer: AbstractStreamWriter,
+        task: "asyncio.Task[None]",
+    ) -> web.BaseRequest:
+        """What aiohttp has read, as a request."""
+        if message.version < HttpVersion10:  # which has no status line for an answer
+            message = message._replace(version=HttpVersion10)
+        loop = asyncio.get_running_loop()
+        return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=self.most_body)
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
             response = await self._respond(request)
         except web.HTTPException as refusal:
-            refusal.headers["X-Content-Type-Options"] = "nosniff"
+            refusal.headers.update(_BARE)
             refusal.force_close()
             raise
+        if not response.prepared:
+            response.headers.setdefault("Server", _BARE["Server"])
         response.force_close()  # a connection for each request: few come, and their time limit is a simple one
         return response
 
-    async def _respond(self, request: web.Request) -> web.StreamResponse:
+    async def _respond(self, request: web.BaseRequest) -> web.StreamResponse:
         is_websocket = self.listener.protocol == "websocket"
         if is_websocket and handshake.asks_for_websocket(request):
             return self._upgrade(request)
@@ -186,19 +222,21 @@ class WebServer:
             headers={"Upgrade": "websocket", "Connection": "Upgrade"},
         )
 
-    def _upgrade(self, request: web.Request) -> web.StreamResponse:
+    def _upgrade(
+        self, request: web.BaseRequest, opened: Callable[[Stream], Handler] | None = None
+    ) -> web.StreamResponse:
         answer = handshake.accept(request, self.listener.origins, self.listener.websocket_path)
-        connection = _connection_of(request)
+        connection = connection_of(request)
         if connection is not None:
-            connection.become_websocket(answer, self._upgraded)
+            connection.become_websocket(answer, partial(self._upgraded, opened or self._opened))
         return _Nothing()
 
-    async def _systree(self, request: web.Request) -> web.StreamResponse:
+    async def _systree(self, request: web.BaseRequest) -> web.StreamResponse:
         if self._values is None:
             raise web.HTTPNotFound(text="There is nothing here.\n")
-        connection = _connection_of(request)
+        connection = connection_of(request)
         if self._may_read is not None and connection is not None:
-            user, password = _credentials(request)
+            user, password = credentials(request)
             if not await self._may_read(user, password, connection.arrival.host):
                 raise web.HTTPUnauthorized(
                     text="Expected a user name and a password.\n", headers={"WWW-Authenticate": 'Basic realm="MQTT"'}
@@ -209,12 +247,14 @@ class WebServer:
             headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"},
         )
 
-    async def _send(self, request: web.Request, file: File) -> web.StreamResponse:
-        connection = _connection_of(request)
+    async def _send(
+        self, request: web.BaseRequest, file: File, headers: Mapping[str, str] = MappingProxyType({})
+    ) -> web.StreamResponse:
+        connection = connection_of(request)
         if connection is not None:
             seconds = _FILE_SECONDS + file.size / _FILE_RATE
             connection.allow(seconds + self.handshake_timeout)
-            response = web.FileResponse(file.path, headers={"X-Content-Type-Options": "nosniff"})
+            response = web.FileResponse(file.path, headers={"X-Content-Type-Options": "nosniff", **headers})
             response.force_close()
             try:
                 # Ended before the connection is: asyncio does not like a connection that ends within a sendfile().
@@ -319,6 +359,26 @@ class HttpConnection(asyncio.Protocol):
         self._server.went(self)
 
 
+class _Requests(RequestHandler):
+    """aiohttp's reader of requests; what cannot be read as one gets an answer of ours."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer what is no request, in words that say nothing of what reads it."""
+        super().handle_error(request, status, exc, message)  # which writes it down
+        text = "This is no HTTP request that can be read.\n" if status < 500 else "A fault of ours; the log tells it.\n"
+        response = web.Response(status=status, text=text, headers=_BARE)
+        response.force_close()
+        return response
+
+
 class _Early:
     """Takes over what aiohttp has read behind a handshake: frames of a client that did not wait for the answer."""
 
@@ -344,7 +404,7 @@ class _Nothing(web.StreamResponse):
         """Write no body."""
 
 
-def _connection_of(request: web.Request) -> HttpConnection | None:
+def connection_of(request: web.BaseRequest) -> HttpConnection | None:
     """By which connection it came; None: that is gone."""
     transport = request.transport
     if transport is None or transport.is_closing():
@@ -359,15 +419,3 @@ def _number(value: int | float | str) -> int | float | str:
     if isinstance(value, str) and _NUMBER.fullmatch(value):
         return float(value) if "." in value else int(value)
     return value
-
-
-def _credentials(request: web.Request) -> tuple[str | None, bytes | None]:
-    """User name and password, if the request has any (RFC 7617)."""
-    scheme, _, code = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "basic":
-        return None, None
-    try:
-        user, _, password = b64decode(code.strip(), validate=True).partition(b":")
-        return user.decode(), password
-    except ValueError:
-        return None, None
