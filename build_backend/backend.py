@@ -1,19 +1,24 @@
 """Builds Telex with setuptools, and compiles its core with mypyc where that can be done.
 
 ``TELEX_COMPILE=0`` never compiles, ``TELEX_COMPILE=1`` compiles or fails; without
-it, Telex is compiled if a C compiler and Python's headers are found.
+it, Telex is compiled if a C compiler and Python's headers are found. The live page
+is built before: see ``live_page.py``.
 """
 
 import os
 import platform
 import shlex
 import shutil
+import sys
 import sysconfig
 from pathlib import Path
 from typing import Any
 
 from setuptools import build_meta
 from setuptools.build_meta import *  # noqa: F403 - the hooks that are setuptools' own
+
+sys.path.insert(0, str(Path(__file__).parent))
+from live_page import LivePage, build_where_possible
 
 # Another mypy than the tested one may compile to something else.
 MYPYC = "mypy[mypyc]>=1.18,<3"
@@ -58,3 +63,17 @@ def get_requires_for_build_editable(config_settings: Any = None) -> list[str]:
     """An editable install runs from the sources, which stay interpreted."""
     requires: list[str] = build_meta.get_requires_for_build_editable(config_settings)
     return requires
+
+
+def build_wheel(wheel_directory: str, config_settings: Any = None, metadata_directory: str | None = None) -> str:
+    """A wheel, with the live page in it where that can be built."""
+    build_where_possible(LivePage())
+    wheel: str = build_meta.build_wheel(wheel_directory, config_settings, metadata_directory)
+    return wheel
+
+
+def build_sdist(sdist_directory: str, config_settings: Any = None) -> str:
+    """The sources, with the page built from them, so that who installs from them needs no npm."""
+    build_where_possible(LivePage())
+    sdist: str = build_meta.build_sdist(sdist_directory, config_settings)
+    return sdist

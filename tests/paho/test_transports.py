@@ -28,7 +28,7 @@ from tests.certificates import Authority
 from tests.client.proxies import Proxy
 from tests.paho.peers import SECONDS, listening, proxying, websocket
 from tests.paho.traces.values import text_of
-from tests.processes import find, free_port, lines_until, running, telex_command, wait_for_port
+from tests.processes import find, free_port, lines_until, running, serve_command, wait_for_port
 
 SOCKS = {"socks4": 1, "socks5": 2, "http": 3}
 """The proxies, and PySocks's numbers for them."""
@@ -112,7 +112,7 @@ def telex_broker(folder: Path, authority: Authority) -> Iterator[Broker]:
     server = authority.server()
     config = folder / "telex.toml"
     config.write_text(TELEX.format(certificate=server.certificate, key=server.key, folder=folder))
-    with running(*telex_command("serve", "-c", str(config))) as process:
+    with running(*serve_command("-c", str(config))) as process:
         found = re.findall(r"listening on +\S+://\S+:(\d+)$", lines_until(process, "stop  "), re.MULTILINE)
         ports = dict(zip(("tcp", "tls", "ws", "wss"), map(int, found), strict=True))
         yield Broker(ports, str(folder / "telex.sock"), authority)
