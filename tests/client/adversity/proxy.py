@@ -124,18 +124,21 @@ class Proxy:
         self._tasks: set[asyncio.Task[None]] = set()
         self._new = How.FIN  # how new connections fare while the way is barred
         self._is_barred = False
-        self._server: asyncio.Server | None = None
+        self._listener: socket.socket | None = None
         self._watchers: set[tuple[Callable[[], bool], asyncio.Future[None]]] = set()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener.setblocking(False)
+        asyncio.get_running_loop().add_reader(self._listener, self._accept, self._listener)
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        assert self._server is not None  # since __aenter__
-        self._server.close()
+        assert self._listener is not None  # since __aenter__
+        asyncio.get_running_loop().remove_reader(self._listener)
+        self._listener.close()
         for link in self._links:
             _reset(link)
         tasks = list(self._tasks)
@@ -148,8 +151,8 @@ class Proxy:
     @property
     def port(self) -> int:
         """Where clients are to connect."""
-        assert self._server is not None  # since __aenter__
-        port: int = self._server.sockets[0].getsockname()[1]
+        assert self._listener is not None  # since __aenter__
+        port: int = self._listener.getsockname()[1]
         return port
 
     @property
@@ -195,11 +198,24 @@ class Proxy:
 
     # One link
 
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(self._serve(reader, writer))
+    def _accept(self, listener: socket.socket) -> None:
+        # Not asyncio's own server: what that is about to open when it is closed, it leaves to the garbage collector.
+        try:
+            client, _ = listener.accept()
+        except (BlockingIOError, ConnectionError):
+            return
+        client.setblocking(False)
+        task = asyncio.create_task(self._take_in(client))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        task.add_done_callback(lambda _: writer.transport.abort())  # also if it was cancelled before it began
+        task.add_done_callback(lambda _: client.close())  # also if it was cancelled before it began
+
+    async def _take_in(self, client: socket.socket) -> None:
+        reader, writer = await asyncio.open_connection(sock=socket.socket(fileno=client.detach()))
+        try:
+            await self._serve(reader, writer)
+        finally:
+            writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
