@@ -43,6 +43,15 @@ def test_they_get_what_stands_below_it_and_do_not_see_it(world: World, qos: int,
     assert (inside.topics, inside.payloads) == (["a"], [b"below"])
 
 
+@pytest.mark.parametrize("qos", [0, 1, 2])
+@pytest.mark.parametrize("retain", [False, True])
+def test_it_is_taken_off_once_though_a_topic_begins_with_it_twice(world: World, qos: int, retain: bool) -> None:
+    inside = mounted(world, "inside").subscribes("#", qos=2, retain_as_published=True)
+    properties = Properties(content_type="text")
+    world.client("outside").publishes("house/house/a", b"x", qos=qos, retain=retain, properties=properties)
+    assert inside.topics == ["house/a"]
+
+
 def test_both_sides_get_each_their_own_name_of_one_message(world: World) -> None:
     inside = mounted(world, "inside").subscribes("a/+")
     outside = world.client("outside").subscribes("house/#")

@@ -246,9 +246,9 @@ class Outbox:
         """
         if self.size > self.max_bytes or self.is_closing:
             return False
-        if self.mount_point:
-            message = message.below(self.mount_point)
         if first == PUBLISH_FIRST and not extra and self.alias_maximum == 0:
+            if self.mount_point:
+                message = message.below(self.mount_point)
             frame = message.plain(self.version, now)
             if len(frame) > self.maximum_packet_size:
                 return False
