@@ -66,6 +66,20 @@ class Over(Enum):
 
 
 @dataclass(frozen=True)
+class Bridge:
+    """That a broker shall share ``bench/#`` with another one."""
+
+    port: int
+    """Of 127.0.0.1, where the other one is."""
+    direction: str
+    """``out``: what is published here goes there; or ``in``."""
+    qos: int
+    """The highest."""
+    version: str = "3.1.1"
+    """Of MQTT; or ``5.0``."""
+
+
+@dataclass(frozen=True)
 class Setting:
     """What a broker is started for."""
 
@@ -77,6 +91,7 @@ class Setting:
     over: Over = Over.TCP
     certificate: Path = Path("certificate.pem")
     """For TLS: certificate and key in one file."""
+    bridge: Bridge | None = None
 
 
 @dataclass(frozen=True)
@@ -124,6 +139,8 @@ class Broker:
     """As whom clients have to come in; None: nobody asks."""
     survives_sigkill: bool = False
     """Whether what it acknowledged is to be there when it starts again."""
+    bridges: tuple[str, ...] = ()
+    """By which versions of MQTT it can be told to be a bridge."""
 
 
 # Rules, the same for all that have them
@@ -161,6 +178,16 @@ ban_after = 10
 """
 
 
+_TELEX_BRIDGE: Final = """
+[[bridges]]
+name = "bench"
+addresses = ["mqtt://127.0.0.1:{bridge.port}"]
+version = "{bridge.version}"
+client_id = "bench-bridge"
+topics = [{{ pattern = "bench/#", direction = "{bridge.direction}", qos = {bridge.qos} }}]
+"""
+
+
 def _telex_configuration(setting: Setting, *, has_rules: bool) -> str:
     """A telex.toml for what the command line cannot say."""
     lines = ["[[listeners]]", 'host = "127.0.0.1"', f"port = {setting.port}"]
@@ -170,7 +197,8 @@ def _telex_configuration(setting: Setting, *, has_rules: bool) -> str:
         lines += ["[listeners.tls]", f'certificate = "{setting.certificate}"', 'min_version = "1.3"']
     lines.append("[access]")
     if not has_rules:
-        return "\n".join([*lines, "allow_anonymous = true", ""])
+        bridge = "" if setting.bridge is None else _TELEX_BRIDGE.format(bridge=setting.bridge)
+        return "\n".join([*lines, "allow_anonymous = true", bridge])
     lines.append('password_file = "passwords"')
     rules = [("allow", "publish", "subscribe", f"{site}/{{user}}/#") for site in _SITES]
     rules.append(("deny", "publish", "receive", "+/secret/{user}/#"))
@@ -197,9 +225,9 @@ def _write_telex_passwords(setting: Setting, python_path: str | None) -> None:
 
 
 def _find_telex(*, compiled: bool, durability: str | None = None, has_rules: bool = False) -> Program | Missing:
-    """This interpreter's Telex: as installed, or from the source tree, which holds nothing compiled."""
+    """This interpreter's Telex: as it is found there, or from the source tree, which holds nothing compiled."""
     wanted = "compiled" if compiled else "interpreted"
-    source = None if compiled else str(REPOSITORY / "src")
+    source = os.environ.get("PYTHONPATH") if compiled else str(REPOSITORY / "src")
     try:
         # Elsewhere than in the repository: Python looks for modules in the current directory first.
         said = subprocess.run(
@@ -219,7 +247,7 @@ def _find_telex(*, compiled: bool, durability: str | None = None, has_rules: boo
 
     def command(setting: Setting) -> list[str]:
         words = [sys.executable, "-m", "telex", "serve"]
-        if has_rules or setting.over is not Over.TCP:
+        if has_rules or setting.over is not Over.TCP or setting.bridge is not None:
             (setting.directory / "telex.toml").write_text(_telex_configuration(setting, has_rules=has_rules))
             words += ["-c", "telex.toml"]
         else:
@@ -264,7 +292,8 @@ def _find_interpreted_telex(_: Path) -> Program | Missing:
 
 # Debian's defaults would have it drop messages and let only twenty be in flight to a subscriber. 0 messages
 # queued at most means any number; where messages shall be dropped it is the default, 1000. Left as it is:
-# set_tcp_nodelay (false), which makes it faster here, since the system then joins its many small writes.
+# set_tcp_nodelay (false), which makes it faster here, since the system then joins its many small writes. All that
+# is so for its bridge as well.
 _MOSQUITTO_CONFIGURATION: Final = """\
 persistence false
 max_inflight_messages 1000
@@ -272,6 +301,15 @@ max_queued_messages {most_queued}
 {access}
 listener {port} 127.0.0.1
 {listener}
+{bridge}
+"""
+
+_MOSQUITTO_BRIDGE: Final = """\
+connection bench
+address 127.0.0.1:{bridge.port}
+bridge_protocol_version mqttv{version}
+remote_clientid bench-bridge
+topic bench/# {bridge.direction} {bridge.qos}
 """
 
 _MOSQUITTO_WITHOUT_RULES: Final = """\
@@ -298,6 +336,12 @@ def _mosquitto_listener(setting: Setting) -> str:
         # 2.0.11 does not start if all its listeners are for WebSocket.
         return f"protocol websockets\nlistener {free_port()} 127.0.0.1"
     return ""
+
+
+def _mosquitto_bridge(bridge: Bridge | None) -> str:
+    if bridge is None:
+        return ""
+    return _MOSQUITTO_BRIDGE.format(bridge=bridge, version=bridge.version.replace(".", ""))
 
 
 def _write_mosquitto_access(directory: Path, passwd: str) -> None:
@@ -330,6 +374,7 @@ def _find_mosquitto(_: Path, *, has_rules: bool = False) -> Program | Missing:
                 access=access.format(directory=setting.directory),
                 port=setting.port,
                 listener=_mosquitto_listener(setting),
+                bridge=_mosquitto_bridge(setting.bridge),
             )
         )
         return [path, "-c", str(configuration)]
@@ -453,6 +498,7 @@ BROKERS: Final = (
         "python -m pip install . (with a C compiler), then this program with that python",
         tables=("speed", "kept", "frozen", "doors"),
         speaks=tuple(Over),
+        bridges=("3.1.1", "5.0"),
     ),
     Broker(
         "telex-rules",
@@ -477,6 +523,7 @@ BROKERS: Final = (
         "Telex, interpreted",
         _find_interpreted_telex,
         "python -m pip install ., then this program with that python",
+        bridges=("3.1.1", "5.0"),
     ),
     Broker(
         "mosquitto",
@@ -485,6 +532,7 @@ BROKERS: Final = (
         "apt install mosquitto",
         tables=("speed", "kept", "frozen", "doors"),
         speaks=tuple(Over),
+        bridges=("3.1.1",),
     ),
     Broker(
         "mosquitto-rules",
@@ -566,6 +614,7 @@ def running(
     build: Path,
     queues: Queues = Queues.SHORT,
     over: Over = Over.TCP,
+    bridge: Bridge | None = None,
 ) -> Iterator[Server]:
     """Run a broker with its own empty directory within ``build``, on these cores, until the block ends.
 
@@ -577,7 +626,7 @@ def running(
         directory.chmod(0o755)  # Mosquitto, started by root, goes on as another user
         port = free_port()
         certificate = _certificate(build) if over is Over.TLS else Path()
-        command = program.command(Setting(port, directory, queues, over, certificate))
+        command = program.command(Setting(port, directory, queues, over, certificate, bridge))
         log = directory / "log.txt"
 
         def start() -> subprocess.Popen[bytes]:

@@ -237,7 +237,7 @@ class Bench:
 
     def measure(self, broker: Broker, program: Program, scenario: Scenario) -> Outcome:
         """Start the broker afresh, run the scenario once, stop the broker."""
-        cores = None if broker.has_worker_threads and _core_count() <= 2 else self.broker_cores
+        cores = None if broker.has_worker_threads and core_count() <= 2 else self.broker_cores
         try:
             with running(broker, program, cores, self.build, scenario.queues, scenario.over) as server:
                 if scenario.name == "idle":
@@ -249,9 +249,9 @@ class Bench:
             return Outcome(broker.name, scenario.name, {}, "failed", str(failure))
 
     def _make_load(self, broker: Broker, server: Server, scenario: Scenario) -> Outcome:
-        before, began = _others_cpu_seconds(server), time.monotonic()
+        before, began = others_cpu_seconds(server), time.monotonic()
         result, errors = self._run(scenario.load, server, 2 * (_OPENING_SECONDS + self.seconds) + _SPARE_SECONDS)
-        others = (_others_cpu_seconds(server) - before) / (time.monotonic() - began)
+        others = (others_cpu_seconds(server) - before) / (time.monotonic() - began)
         return _judge(broker, scenario, server, result, others, errors)
 
     def _restart(self, broker: Broker, server: Server, scenario: Scenario) -> Outcome:
@@ -283,7 +283,7 @@ class Bench:
             except subprocess.TimeoutExpired:
                 process.kill()
                 printed, errors = process.communicate()
-        return _last_json(printed), errors
+        return last_json(printed), errors
 
     def _hold_idle_clients(self, broker: Broker, server: Server, scenario: Scenario) -> Outcome:
         time.sleep(_SETTLING_SECONDS)
@@ -291,7 +291,7 @@ class Bench:
         with self._start(scenario.load, server) as process:
             assert process.stdout is not None  # we asked for a pipe
             readable, _, _ = select.select([process.stdout], [], [], _OPENING_SECONDS + _SPARE_SECONDS)
-            holding = _last_json(process.stdout.readline()) if readable else {}
+            holding = last_json(process.stdout.readline()) if readable else {}
             time.sleep(_SETTLING_SECONDS)
             after = server.memory_kib()
             try:
@@ -299,7 +299,7 @@ class Bench:
             except subprocess.TimeoutExpired:
                 process.kill()
                 printed, errors = process.communicate()
-        result = _last_json(printed) or holding
+        result = last_json(printed) or holding
         count = int(result.get("clients", 0))
         if result.get("ok") and count:
             result["kib"] = (after - before) / count
@@ -329,15 +329,15 @@ class Bench:
             )
 
 
-def _others_cpu_seconds(server: Server) -> float:
-    """Processor seconds used on this machine so far, but by the broker, its loads and ourselves."""
+def others_cpu_seconds(*servers: Server) -> float:
+    """Processor seconds used on this machine so far, but by the brokers, their loads and ourselves."""
     with open("/proc/stat") as file:
         ticks = [int(word) for word in file.readline().split()[1:9]]
     used = (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")  # neither idle nor waiting for a disk
     for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN):
         usage = resource.getrusage(who)
         used -= usage.ru_utime + usage.ru_stime
-    return used - server.cpu_seconds()
+    return used - sum(server.cpu_seconds() for server in servers)
 
 
 def _judge(
@@ -348,15 +348,7 @@ def _judge(
     problem, detail = "", str(result.get("detail", ""))
     if not result.get("ok") or len(figures) < len(scenario.columns):
         figures = {}
-        said = str(result.get("problem", "")) or last_line(errors) or "the load generator gave no result"
-        if said == "lost":
-            share = result["missing"] / max(result["expected"], 1)
-            problem = f"lost {share:.1%}" if share >= 0.001 else "lost <0.1%" if share else "lost acks"
-            detail = f"{result['missing']:,} of {result['expected']:,} messages did not arrive"
-        else:
-            problem = said if said in ("duplicates", "stalled") else "failed"
-            reason = "nothing moved any more" if said == "stalled" else said
-            detail = f"{reason}; {server.last_words()}".removesuffix("; ")
+        problem, detail = problem_of(result, errors, server.last_words())
     return Outcome(
         broker.name,
         scenario.name,
@@ -369,7 +361,20 @@ def _judge(
     )
 
 
-def _last_json(printed: str) -> dict[str, Any]:
+def problem_of(result: dict[str, Any], errors: str, last_words: str) -> tuple[str, str]:
+    """What went wrong, for a cell; and for the notes, what the load generator and the broker said of it."""
+    said = str(result.get("problem", "")) or last_line(errors) or "the load generator gave no result"
+    if said == "lost":
+        share = result["missing"] / max(result["expected"], 1)
+        problem = f"lost {share:.1%}" if share >= 0.001 else "lost <0.1%" if share else "lost acks"
+        return problem, f"{result['missing']:,} of {result['expected']:,} messages did not arrive"
+    reason = "nothing moved any more" if said == "stalled" else said
+    problem = said if said in ("duplicates", "stalled") else "failed"
+    return problem, f"{reason}; {last_words}".removesuffix("; ")
+
+
+def last_json(printed: str) -> dict[str, Any]:
+    """The load generator's result, which is the last line that it printed; empty if that is none."""
     try:
         result = json.loads(last_line(printed))
     except ValueError:
@@ -437,7 +442,7 @@ class Results:
         others = median([each.others_cpu for each in loads] or [0.0])
         if others > _NOISE:
             notes.append(
-                f"Other programs used {others:.1f} of {_core_count()} cores meanwhile: take these figures as rough."
+                f"Other programs used {others:.1f} of {core_count()} cores meanwhile: take these figures as rough."
             )
         return list(dict.fromkeys(notes))  # each once
 
@@ -550,7 +555,7 @@ def machine(
     versions = dict.fromkeys(program.version for program in programs.values())
     placed = "load generator and brokers on cores of their own" if pins else "the system chose the cores"
     return [
-        f"Machine: {_core_count()} cores, {models[0] if models else platform.machine()}, Linux {platform.release()}",
+        f"Machine: {core_count()} cores, {models[0] if models else platform.machine()}, Linux {platform.release()}",
         f"Python {platform.python_version()}; " + "; ".join(versions),
         f"Median of {options.rounds} x {options.seconds:g} s for each figure; {placed};"
         f" {time.strftime('%Y-%m-%d')}, {(time.monotonic() - began) / 60:.0f} min in all",
@@ -577,7 +582,8 @@ def commits_per_second(directory: Path) -> float:
     return count / elapsed
 
 
-def _core_count() -> int:
+def core_count() -> int:
+    """The cores that this program may use."""
     return len(os.sched_getaffinity(0))
 
 

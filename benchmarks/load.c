@@ -1,6 +1,7 @@
 /* One load generator for every broker: MQTT 3.1.1 clients on loopback, one thread, one epoll.
  *
  *   load flood   --port P --shape pairs|out|in --publishers N --subscribers N --qos 0|1 ...
+ *                --to P           subscribers are at this port, not at that: of a broker to which a bridge leads
  *                --keep 1         subscribers have kept sessions (Clean Session 0)
  *                --absent 1       and are away meanwhile: the figure is PUBACKs; then they come and collect
  *                --frozen N       first without, then beside N more subscribers that never read
@@ -53,6 +54,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#define WATCHED 64             /* processes of brokers, at most */
 #define READ_SIZE (256 * 1024) /* stays within the second-level cache, so scanning it costs little */
 #define HELD_SIZE 512          /* room for the part of a frame that the next read completes */
 #define EVENTS 2048            /* all sockets of the largest flood, so no socket waits for a second turn */
@@ -69,13 +71,14 @@
 
 static const char *scenario;
 static const char *shape = "pairs";
-static const char *watch = "";   /* process ids of the broker, with commas: whose processor time is reported */
+static const char *watch = "";   /* process ids of the brokers, with commas: whose processor time is reported */
 static const char *id = "";      /* client id of the first subscriber; otherwise each has its own */
 static const char *user = "", *password = ""; /* nobody in particular, without a user */
 static const char *over = "tcp";
 static bool is_secure, is_framed; /* what that comes to: TLS, WebSocket */
 static double per_packet;         /* 0 or 1 */
-static double port, qos, publishers = 1, subscribers = 1, payload = 64;
+static double port, to; /* where publishers connect, and subscribers; 0: at the same port */
+static double qos, publishers = 1, subscribers = 1, payload = 64;
 static double keep_sessions, absent, collects = 1; /* 0 or 1 */
 static double frozen, frozen_qos;
 static double messages; /* that each publisher sends; 0: as many as it can in the time */
@@ -88,7 +91,7 @@ static double clients = 10000, parallel = 50, opening = 60, holding = 120;
 
 struct option { const char *name; double *number; const char **text; };
 static const struct option OPTIONS[] = {
-    {"--port", &port, 0}, {"--shape", 0, &shape}, {"--qos", &qos, 0}, {"--watch", 0, &watch},
+    {"--port", &port, 0}, {"--to", &to, 0}, {"--shape", 0, &shape}, {"--qos", &qos, 0}, {"--watch", 0, &watch},
     {"--publishers", &publishers, 0}, {"--subscribers", &subscribers, 0}, {"--payload", &payload, 0},
     {"--window", &window_size, 0}, {"--block", &block_size, 0}, {"--warmup", &warmup, 0},
     {"--seconds", &seconds, 0}, {"--patience", &patience, 0}, {"--rate", &rate, 0},
@@ -116,7 +119,8 @@ static void read_options(int count, char **words) {
         if (option->text) *option->text = words[i + 1];
         else *option->number = atof(words[i + 1]);
     }
-    if (port < 1 || port > 65535) usage("--port must be 1 to 65535");
+    if (!to) to = port;
+    if (port < 1 || port > 65535 || to < 1 || to > 65535) usage("--port and --to must be 1 to 65535");
     if (payload < 0 || payload > 100) usage("--payload must be 0 to 100"); /* one-byte Remaining Length */
     if (qos != 0 && qos != 1) usage("--qos must be 0 or 1");
     if (window_size < 1 || window_size > 30000) usage("--window must be 1 to 30000");
@@ -159,25 +163,32 @@ static long next_watched(const char **at) {
     return process;
 }
 
-/* Processor seconds of the broker's processes so far: fields 14 and 15 of /proc/PID/stat. */
-static double watched_cpu(void) {
+/* Processor seconds of one process so far: fields 14 and 15 of /proc/PID/stat. */
+static double cpu_of(long process) {
+    char path[64], line[1024];
     double ticks = 0;
-    const char *at = watch;
-    for (long process; (process = next_watched(&at));) {
-        char path[64], line[1024];
-        snprintf(path, sizeof path, "/proc/%ld/stat", process);
-        FILE *file = fopen(path, "r");
-        if (!file) continue;
-        unsigned long user, system;
-        if (fgets(line, sizeof line, file)) {
-            char *name_end = strrchr(line, ')'); /* the name before it may hold spaces */
-            if (name_end && sscanf(name_end + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu",
-                                   &user, &system) == 2)
-                ticks += (double)(user + system);
-        }
-        fclose(file);
+    snprintf(path, sizeof path, "/proc/%ld/stat", process);
+    FILE *file = fopen(path, "r");
+    if (!file) return 0;
+    unsigned long user, system;
+    if (fgets(line, sizeof line, file)) {
+        char *name_end = strrchr(line, ')'); /* the name before it may hold spaces */
+        if (name_end && sscanf(name_end + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu",
+                               &user, &system) == 2)
+            ticks = (double)(user + system);
     }
+    fclose(file);
     return ticks / (double)sysconf(_SC_CLK_TCK);
+}
+
+/* The same of each process in `watch`, in its order. */
+static void watched_cpu(double *each) {
+    const char *at = watch;
+    int count = 0;
+    for (long process; (process = next_watched(&at));) {
+        if (count == WATCHED) usage("--watch takes 64 processes at most");
+        each[count++] = cpu_of(process);
+    }
 }
 
 /* Resident memory of the broker's processes in KiB: VmRSS in /proc/PID/status. */
@@ -197,18 +208,31 @@ static double watched_memory(void) {
     return sum;
 }
 
-struct stretch { double began, own, broker, lasted, own_share, broker_share; };
+struct stretch {
+    double began, own, lasted, own_share;
+    double broker_share;                      /* of all that are watched */
+    double each[WATCHED], each_share[WATCHED]; /* of these */
+    int watched;
+};
 
 static void begin_stretch(struct stretch *stretch) {
     stretch->began = now();
     stretch->own = own_cpu();
-    stretch->broker = watched_cpu();
+    watched_cpu(stretch->each);
 }
 
 static void end_stretch(struct stretch *stretch) {
+    double each[WATCHED];
+    const char *at = watch;
     stretch->lasted = now() - stretch->began + 1e-9;
     stretch->own_share = (own_cpu() - stretch->own) / stretch->lasted;
-    stretch->broker_share = (watched_cpu() - stretch->broker) / stretch->lasted;
+    watched_cpu(each);
+    stretch->broker_share = 0;
+    for (stretch->watched = 0; next_watched(&at); stretch->watched++) {
+        int i = stretch->watched;
+        stretch->each_share[i] = (each[i] - stretch->each[i]) / stretch->lasted;
+        stretch->broker_share += stretch->each_share[i];
+    }
 }
 
 /* End the run with a result that says why it is none. The problem may hold no quotation marks. */
@@ -474,7 +498,8 @@ static size_t unframe(struct connection *connection, uint8_t *bytes, size_t leng
 /* ---- opening ------------------------------------------------------------------------------------- */
 
 static void start_connection(struct connection *connection, uint64_t source) {
-    struct sockaddr_in broker = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    struct sockaddr_in broker = {.sin_family = AF_INET};
+    broker.sin_port = htons((uint16_t)(connection->subscribes ? to : port));
     int yes = 1;
     broker.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     connection->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -1018,10 +1043,12 @@ static void print_flood(const struct stretch *stretch, double value, const char 
     if (problem) printf("\"problem\": \"%s\", ", problem);
     else printf("\"value\": %.1f, ", value);
     printf("%s\"sent\": %llu, \"acked\": %llu, \"expected\": %llu, \"received\": %llu, \"missing\": %llu, "
-           "\"surplus\": %llu, \"seconds\": %.3f, \"load_cpu\": %.3f, \"broker_cpu\": %.3f}\n", more,
+           "\"surplus\": %llu, \"seconds\": %.3f, \"load_cpu\": %.3f, \"broker_cpu\": %.3f, \"each_cpu\": [", more,
            (unsigned long long)total.sent, (unsigned long long)total.acked, (unsigned long long)total.expected,
            (unsigned long long)total.received, (unsigned long long)total.missing,
            (unsigned long long)total.surplus, stretch->lasted, stretch->own_share, stretch->broker_share);
+    for (int i = 0; i < stretch->watched; i++) printf("%s%.3f", i ? ", " : "", stretch->each_share[i]);
+    printf("]}\n");
     fflush(stdout);
     exit(problem ? 1 : 0);
 }

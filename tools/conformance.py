@@ -42,7 +42,7 @@ _VERSIONS: Final = ("5.0", "3.1.1")
 _EDGE: Final = "edge"
 
 # What a client is made of: a statement that binds only clients is obeyed there.
-_CLIENT_FILES: Final = ("client/", "cli/", "wire/", "streams/", "flow.py", "topics.py")
+_CLIENT_FILES: Final = ("client/", "cli/", "wire/", "streams/", "flow.py", "topics.py", "engine/bridge.py")
 
 # Which tests are named first: those that were written to show statements.
 _FIRST_TESTS: Final = ("tests/conformance/", "tests/client/")

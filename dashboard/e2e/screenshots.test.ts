@@ -1,7 +1,7 @@
 /**
  * Pictures of each view, light, dark and on a phone, for the documents: `make screenshots`.
  *
- * They need the ports 1883 and 8080, which stand in them. Where pngquant is, they get small.
+ * They need the ports 1883 and 8080, and 8884 for a remote broker, which stand in them. Where pngquant is, they get small.
  */
 
 import { spawnSync } from "node:child_process";
@@ -35,6 +35,22 @@ users = ["guest"]
 allow = ["subscribe"]
 topics = ["home/temp/#"]
 `;
+
+const BRIDGES = `
+[[bridges]]
+name = "cloud"
+addresses = ["mqtt://localhost:8884"]
+client_id = "house7"
+topics = [{ pattern = "home/#", direction = "both", qos = 1 }]
+
+[[bridges]]
+name = "headquarters"
+addresses = ["mqtt://localhost:8885"]
+client_id = "line4"
+restart_first = 30.0
+topics = [{ pattern = "home/temp/#", qos = 1 }]
+`;
+const BRIDGES_LIFE_MS = 32_000; // what their lines show
 
 const VIEWS: Readonly<Record<string, string>> = {
   overview: "overview",
@@ -155,6 +171,41 @@ test("pictures", { timeout: 250_000 }, async () => {
   for (const look of looks) {
     for (const view of Object.keys(VIEWS)) if (!LIVELY.includes(view)) await finish(await begin(look, view));
   }
+  await shrink();
+});
+
+test("a picture of the bridges", { timeout: 120_000 }, async () => {
+  const cloud = await Broker.start({ ports: { mqtt: 8884, web: 0 } });
+  const branch = await Broker.start({ config: BRIDGES });
+  const near = await branch.client();
+  const far = await cloud.client();
+  let step = 0;
+  const tick = setInterval(() => {
+    step++;
+    for (let i = 0; i < 6 + 4 * Math.sin(step / 9); i++) near.publish(`home/temp/room${i}`, `${20 + i / 2}`, { qos: 1 });
+    for (let i = 0; i < 2 + 1.5 * Math.sin(step / 5); i++) far.publish(`home/orders/${i}`, "on", { qos: 1 });
+  }, TICK_MS / 2);
+  const shots: Shot[] = [];
+  for (const look of ["light", "dark"] as const) {
+    const context = await browser.newContext(LOOKS[look]);
+    shots.push({ look, view: "bridges", context, page: (await openPage(context, branch.page)).page });
+  }
+  await new Promise((resolve) => setTimeout(resolve, BRIDGES_LIFE_MS));
+  for (const { look, page, context } of shots) {
+    await page.bringToFront();
+    await page.locator(".bridge summary").first().click();
+    await page.mouse.move(WIDE_OF.x, WIDE_OF.y);
+    await page.waitForTimeout(2 * TICK_MS); // what is drawn goes on
+    await page.locator(".bridges").screenshot({ path: join(PLACE, `bridges-${look}.png`) });
+    await context.close();
+  }
+  clearInterval(tick);
+  await Promise.all([near.endAsync(), far.endAsync()]);
+  await Promise.all([branch.stop(), cloud.stop()]);
+  await shrink();
+});
+
+async function shrink(): Promise<void> {
   const files = (await readdir(PLACE)).filter((name) => name.endsWith(".png")).map((name) => join(PLACE, name));
   spawnSync("pngquant", ["--force", "--ext", ".png", "--skip-if-larger", "--strip", "--speed", "1", "64", ...files]);
-});
+}

@@ -25,16 +25,33 @@ allow = ["publish", "subscribe"]
 topics = ["home/bob/#"]
 `;
 
+/** A bridge that soon finds out what became of the remote broker. */
+const bridgeTo = (name: string, address: string): string => `
+[[bridges]]
+name = "${name}"
+addresses = ["${address}"]
+client_id = "${name}"
+restart_first = 0.1
+restart_most = 0.1
+topics = [{ pattern = "home/#", qos = 1 }]
+`;
+/** Nobody listens there: a program that is started by a user may not. */
+const NOBODY = "mqtt://127.0.0.1:1";
+
 let browser: Browser;
+/** A broker with one bridge to the house, and one to nobody. */
+let branch: Broker;
 /** Most stories are of one house: they do not disturb each other. */
 let house: Broker;
 let context: BrowserContext;
 
 beforeAll(async () => {
   [browser, house] = await Promise.all([launch(), Broker.start()]);
+  const config = bridgeTo("house", `mqtt://127.0.0.1:${house.port}`) + bridgeTo("a-name-that-is-long-enough-for-anybody", NOBODY);
+  branch = await Broker.start({ config });
 });
 afterAll(async () => {
-  await Promise.all([browser.close(), house.stop()]);
+  await Promise.all([browser.close(), house.stop(), branch.stop()]);
 });
 
 const row = (page: Page, topic: string) => page.locator(`[role=treeitem][title="${topic}"]`);
@@ -150,6 +167,32 @@ describe("the page", () => {
     await page.getByText("lamp was disconnected.").waitFor();
   });
 
+  test("shows how a bridge is, and where its messages wait while the remote broker is away", async () => {
+    await withBroker({}, async (remote) => {
+      await withBroker({ config: bridgeTo("cloud", `mqtt://127.0.0.1:${remote.port}`) }, async (broker) => {
+        const { page, complaints } = await openPage(context, broker.page);
+        const cloud = page.locator(".bridge");
+        await cloud.getByText("connected", { exact: true }).waitFor();
+        const sensor = await broker.client();
+        await sensor.publishAsync("home/temp", "21.5", { qos: 1 });
+        await cloud.locator("summary").focus();
+        await page.keyboard.press("Enter");
+        await cloud.getByText("in all 1 message,").waitFor();
+        await remote.restart(async () => {
+          await cloud.getByText(/^(not connected|connecting …)$/).waitFor();
+          await sensor.publishAsync("home/temp", "22.5", { qos: 1 });
+          await cloud.locator(".figure", { hasText: "Waiting" }).getByText("1", { exact: true }).waitFor();
+          await cloud.locator(".fault").waitFor();
+        });
+        await cloud.getByText("in all 2 messages,").waitFor();
+        await cloud.getByText("connected", { exact: true }).waitFor();
+        expect(await cloud.locator("details").getAttribute("open")).not.toBeNull(); // as it was left
+        expect(complaints).toEqual([]);
+        await sensor.endAsync();
+      });
+    });
+  });
+
   test("is refused what its user may not do", async () => {
     await withBroker({ users: USERS, config: RULES }, async (broker) => {
       const { page } = await openPage(context, `${broker.page}#/publish`);
@@ -202,6 +245,18 @@ const MORE: Readonly<Record<string, (page: Page) => Promise<void>>> = {
   "a client from near": async (page) => {
     await look(page, "clients", "");
     await page.locator(".entry").first().click();
+    await page.locator(".panel .facts").waitFor();
+  },
+  bridges: async (page) => {
+    await page.goto(branch.page);
+    await page.locator(".bridge .tag-connected").waitFor();
+    await page.locator(".bridge .fault").waitFor();
+    await page.locator(".bridge summary").first().click();
+    await page.locator(".bridge summary").last().click();
+  },
+  "a bridge from near": async (page) => {
+    await page.goto(`${branch.page}#/clients`);
+    await page.getByRole("button", { name: /^local.house/ }).click();
     await page.locator(".panel .facts").waitFor();
   },
   "the tree": async (page) => {

@@ -47,6 +47,12 @@ export function formatDuration(seconds: number): string {
   return hours % 24 === 0 ? `${days} d` : `${days} d ${hours % 24} h`;
 }
 
+/** A time that is short: `0.4 ms`, `35 ms`, `3 min`. */
+export function formatLatency(ms: number): string {
+  if (ms >= 999.5) return formatDuration(ms / 1000);
+  return ms < 9.95 ? `${ms.toFixed(1)} ms` : `${Math.round(ms)} ms`;
+}
+
 /** How long ago: `now`, `12 s`, `3 min`. */
 export function formatAge(at: number, now: number): string {
   const seconds = (now - at) / 1000;

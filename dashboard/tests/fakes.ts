@@ -1,7 +1,7 @@
 /** Stand-ins for the broker: its REST contract, in memory, and an MQTT connection that a test speaks for. */
 import { signal } from "@preact/signals";
 import { Api } from "../src/api/api";
-import type { Ban, BrokerEvent, BrokerInfo, ClientInfo, Retained, SessionInfo, SubscriptionInfo } from "../src/api/contract";
+import type { Ban, BridgeInfo, BrokerEvent, BrokerInfo, ClientInfo, Retained, SessionInfo, SubscriptionInfo } from "../src/api/contract";
 import { Link, type Credentials, type Listener, type Outgoing, type Receipt, type Sample, type Wish } from "../src/link/link";
 import { Notifier } from "../src/notify/notifier";
 import type { Page } from "../src/page";
@@ -15,6 +15,7 @@ const BASE = "http://broker.test/";
 
 export const CLIENT: ClientInfo = {
   client_id: "sensor-1",
+  bridge: null,
   user: "ann",
   address: "10.0.0.7:50312",
   listener: "0.0.0.0:1883",
@@ -39,6 +40,37 @@ export const CLIENT: ClientInfo = {
     bytes_sent_per_second: 10,
   },
   will_topic: "home/status",
+};
+
+export const BRIDGE: BridgeInfo = {
+  name: "cloud",
+  state: "open",
+  since: "2026-01-02T03:04:05Z",
+  address: "mqtts://cloud.example.org:8883",
+  reason: null,
+  next_attempt: null,
+  version: "5.0",
+  tls: "TLSv1.3",
+  client_id: "house7",
+  local_client_id: "local.house7",
+  queued: 0,
+  in_flight: 3,
+  delay: 0.0123,
+  connections: 2,
+  messages_received: 40,
+  messages_sent: 50_000,
+  bytes_received: 4_000,
+  bytes_sent: 5_000_000,
+  rates: {
+    messages_received_per_second: 0.1,
+    messages_sent_per_second: 12,
+    bytes_received_per_second: 10,
+    bytes_sent_per_second: 1200,
+  },
+  filtered: 0,
+  looped: 0,
+  rejected: 0,
+  refused: {},
 };
 
 export const BROKER: BrokerInfo = {
@@ -86,6 +118,7 @@ export class FakeBroker {
   clients: ClientInfo[] = [CLIENT];
   sessions: SessionInfo[] = [];
   subscriptions: SubscriptionInfo[] = [{ client_id: "sensor-1", filter: "home/#", qos: 1, share: null }];
+  bridges: BridgeInfo[] = [];
   bans: Ban[] = [];
   events: BrokerEvent[] = [];
   retained = new Map<string, string>();
@@ -137,6 +170,8 @@ export class FakeBroker {
         return json({ items: this.sessions, next: null });
       case "GET subscriptions":
         return json({ items: this.subscriptions, next: null });
+      case "GET bridges":
+        return json({ items: this.bridges, next: null });
       case "GET bans":
         return json({ items: this.bans, next: null });
       case "POST bans":

@@ -2,7 +2,7 @@
 /** What needs no screen: drafts, targets, notifications, rates, routes, words. */
 import { describe, expect, test } from "vitest";
 import { Api, ApiError } from "../src/api/api";
-import { formatAge, formatBytes, formatCount, formatDuration, formatRate, formatShort, formatTime } from "../src/format";
+import { formatAge, formatBytes, formatCount, formatDuration, formatLatency, formatRate, formatShort, formatTime } from "../src/format";
 import { LEAST_MS, Ruling, rulesOf } from "../src/notify/rules";
 import { Painter } from "../src/paint";
 import { sparkPath } from "../src/parts/spark";
@@ -13,8 +13,10 @@ import { MOST, Pace } from "../src/topics/pace";
 import { Publishers, UNKNOWN } from "../src/topics/publishers";
 import { hostOf } from "../src/views/clients/ban-dialog";
 import { isLoopback, shellWord, SNIPPETS, splitAddress, targetsOf } from "../src/views/connect/targets";
+import { followed, troubleOf, type Trend } from "../src/views/overview/bridges";
 import { extended, NOTHING, sampleOfSys, type Sample } from "../src/views/overview/samples";
 import { EMPTY, faultsOf, messageOf } from "../src/views/publish/draft";
+import { BRIDGE } from "./fakes";
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 
@@ -162,6 +164,32 @@ describe("rates", () => {
   });
 });
 
+describe("bridges", () => {
+  const now = Date.parse("2026-01-02T03:04:15Z");
+
+  test("are followed for two minutes, and forgotten with their configuration", () => {
+    let trends: ReadonlyMap<string, Trend> = new Map();
+    for (let i = 0; i < 70; i++) {
+      const rates = { ...BRIDGE.rates, messages_sent_per_second: i };
+      trends = followed(trends, [{ ...BRIDGE, rates }, { ...BRIDGE, name: "hq" }]);
+    }
+    expect(trends.get("cloud")?.outgoing).toEqual(Array.from({ length: 60 }, (_, i) => i + 10));
+    expect(trends.get("cloud")?.incoming).toHaveLength(60);
+    expect([...followed(trends, [BRIDGE]).keys()]).toEqual(["cloud"]);
+  });
+
+  test.each([
+    [{ reason: "the remote left" }, null],
+    [{ state: "idle", reason: "no messages for 60 s" }, null],
+    [{ state: "connecting" }, null],
+    [{ state: "connecting", reason: "nothing listens there" }, "Nothing listens there."],
+    [{ state: "waiting", reason: "it is gone.", next_attempt: "2026-01-02T03:04:20Z" }, "It is gone. It tries again in 5 s."],
+    [{ state: "waiting", next_attempt: "2026-01-02T03:04:10Z" }, "It tries again now."],
+    [{ state: "waiting", reason: "" }, null],
+    [{ state: "ended", reason: "it left" }, "It left. It is started once, and does not come back."],
+  ] as const)("that are %o: %s", (changes, said) => expect(troubleOf({ ...BRIDGE, ...changes }, now)).toBe(said));
+});
+
 describe("a chart", () => {
   test("reads each message once", () => {
     const history = new History();
@@ -253,6 +281,11 @@ describe("words", () => {
     const at = new Date(2026, 0, 2, 3, 4, 5, 678).getTime();
     expect(formatTime(at, at)).toBe("03:04:05.6");
     expect(formatTime(at, at + 3 * 86_400_000)).toBe("2026-01-02 03:04:05");
+  });
+  test("for times that are short", () => {
+    expect([0.04, 0.4, 9.94, 9.96, 35.4, 999.4, 999.6, 61_000].map(formatLatency)).toEqual([
+      "0.0 ms", "0.4 ms", "9.9 ms", "10 ms", "35 ms", "999 ms", "1 s", "1 min",
+    ]);
   });
   test("for addresses", () => {
     const addresses = ["10.0.0.7:50312", "[::1]:50312", "::1", "10.0.0.7"];

@@ -6,7 +6,7 @@ import { act } from "preact/test-utils";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { App } from "../src/app";
 import { PageContext } from "../src/page";
-import { makeWorld, type World } from "./fakes";
+import { BRIDGE, CLIENT, makeWorld, type World } from "./fakes";
 
 // Charts draw on a canvas, which is not here; what they are given is what counts.
 const drawn = vi.hoisted((): { data: unknown }[] => []);
@@ -446,6 +446,101 @@ describe("the overview", () => {
   });
 });
 
+describe("bridges", () => {
+  const bridges = (): HTMLElement => named("section", "Bridges");
+  const later = async (ms: number): Promise<void> => act(async () => void (await vi.advanceTimersByTimeAsync(ms)));
+
+  test("are not spoken of where there are none", async () => {
+    await open("#/overview");
+    expect(world.broker.asked.some(({ path }) => path === "/bridges")).toBe(true);
+    expect(place.querySelector(".bridges")).toBeNull();
+  });
+
+  test("are shown with what they carry, and with more when somebody wants to know", async () => {
+    vi.setSystemTime(Date.parse("2026-01-02T04:09:05Z"));
+    world.broker.bridges = [BRIDGE, { ...BRIDGE, name: "hq", queued: 1204, state: "idle", delay: 0 }];
+    await open("#/overview");
+    const [cloud, hq] = bridges().querySelectorAll(".bridge");
+    expect(cloud.querySelector("summary")?.textContent).toBe(
+      "cloudconnectedfor 1 h 5 minmqtts://cloud.example.org:8883In 6/min Out 12/s Waiting 0 In flight 3 Delay 12 ms ",
+    );
+    expect(hq.querySelector("summary")?.textContent).toMatch(/^hqidle.*Waiting 1,204 In flight 3 Delay – $/);
+    expect(bridges().querySelector(".fault, .caution")).toBeNull();
+    expect(cloud.querySelector("details")?.open).toBe(false);
+    const facts = cloud.querySelector(".facts")?.textContent ?? "";
+    for (const fact of ["MQTT 5.0, TLSv1.3", "house7", "local.house7", "50,000 messages, 4.8 MiB", "40 messages", "2 since the broker's start"]) {
+      expect(facts).toContain(fact);
+    }
+  });
+
+  test("say why they are not connected, and when they try again", async () => {
+    vi.setSystemTime(Date.parse("2026-01-02T03:04:15Z"));
+    const away = { ...BRIDGE, state: "waiting", queued: 5, reason: "no answer", next_attempt: "2026-01-02T03:04:27Z" } as const;
+    world.broker.bridges = [away];
+    await open("#/overview");
+    expect(bridges().querySelector(".tag")?.textContent).toBe("not connected");
+    expect(bridges().querySelector(".fault")?.textContent).toBe("No answer. It tries again in 12 s.");
+    expect(bridges().querySelector(".figure.is-bad")?.textContent).toBe("Waiting 5 ");
+    world.broker.bridges = [{ ...BRIDGE, reason: "no answer" }];
+    await later(2000);
+    expect(bridges().querySelector(".fault")).toBeNull();
+    expect(bridges().querySelector(".facts")?.textContent).toContain("Last endno answer");
+  });
+
+  test("say what they may not subscribe to", async () => {
+    const refused = { "a/#": "not authorized", "b/#": "not authorized", "c/#": "not authorized", "d/#": "quota exceeded" };
+    world.broker.bridges = [{ ...BRIDGE, refused }];
+    await open("#/overview");
+    const told = bridges().querySelector(".caution")?.textContent ?? "";
+    expect(told).toMatch(/^May not subscribe to a\/#: not authorized\./);
+    expect(told).toContain("And 1 more.");
+    expect(bridges().querySelector(".facts")?.textContent).toContain("d/#: quota exceeded");
+  });
+
+  test("are asked for while the overview is shown, stay open, and go when they are configured no more", async () => {
+    world.broker.bridges = [BRIDGE];
+    await open("#/overview");
+    (bridges().querySelector("details") as HTMLDetailsElement).open = true;
+    world.broker.bridges = [{ ...BRIDGE, queued: 77 }, { ...BRIDGE, name: "new" }];
+    await later(2000);
+    expect(bridges().querySelectorAll(".bridge")).toHaveLength(2);
+    expect(text()).toContain("Waiting 77");
+    expect((bridges().querySelector("details") as HTMLDetailsElement).open).toBe(true);
+    world.broker.bridges = [];
+    await later(2000);
+    expect(place.querySelector(".bridges")).toBeNull();
+    await open("#/publish");
+    const asked = world.broker.asked.length;
+    await later(10_000);
+    expect(world.broker.asked).toHaveLength(asked);
+  });
+
+  test("are for administrators, and nobody else asks for them", async () => {
+    world.broker.isAdministrator = false;
+    world.broker.bridges = [BRIDGE];
+    await open("#/overview");
+    expect(world.broker.asked.some(({ path }) => path === "/bridges")).toBe(false);
+    expect(place.querySelector(".bridges")).toBeNull();
+  });
+
+  test("are named among clients and sessions, and cannot be banned", async () => {
+    world.broker.clients = [{ ...CLIENT, client_id: "local.house7", bridge: "cloud", user: null, listener: "" }, CLIENT];
+    await open("#/clients");
+    await click(named("button", /local.house7/));
+    expect(named("button", /local.house7/).textContent).toContain("bridge cloud");
+    const panel = named("section", "Client local.house7");
+    expect(panel.querySelector(".facts")?.textContent).toMatch(/^BridgecloudRightsall that its topics sayTo10\.0\.0\.7:50312/);
+    expect([...panel.querySelectorAll("button")].map((each) => each.textContent)).not.toContain("Ban …");
+    await click(named("button", /sensor-1/));
+    expect(named("button", "Ban …")).toBeDefined();
+    world.broker.sessions = [
+      { client_id: "local.house7", connected: false, bridge: "cloud", user: null, session_expiry: null, ends: null, subscriptions: 1, queued: 3, in_flight: 0, dropped: 0 },
+    ];
+    await click(named("[role=tab]", "Sessions"));
+    expect(place.querySelector(".entries li")?.textContent).toContain("local.house7awaybridge cloud3 waiting");
+  });
+});
+
 describe("every view", () => {
   // What needs a layout, such as contrast, is looked at in a real browser.
   const rules = { "color-contrast": { enabled: false }, "target-size": { enabled: false } };
@@ -464,10 +559,12 @@ describe("every view", () => {
     world.broker.events = [
       { time: "2026-01-02T03:04:05Z", kind: "connected", client_id: "c1", user: null, address: "10.0.0.9:1", why: "", rule: null, count: 1 },
     ];
+    world.broker.bridges = [BRIDGE, { ...BRIDGE, name: "hq", state: "waiting", reason: "gone", refused: { "a/#": "no" } }];
     world.broker.sessions = [
       {
         client_id: "c1",
         connected: false,
+        bridge: null,
         user: null,
         session_expiry: 60,
         ends: "2030-01-02T03:04:05Z",

@@ -30,7 +30,20 @@ if TYPE_CHECKING:
     from telex.engine.options import Options
     from telex.errors import MqttError, NotConnected, OutboxFull, ProtocolError, Refused, Timeout, Untrusted
     from telex.server.broker import Broker
-    from telex.server.config import Access, Config, ConfigError, Listener, Protection, Rule, Tls, Web
+    from telex.server.config import (
+        Access,
+        Bridge,
+        BridgeTls,
+        BridgeTopic,
+        Config,
+        ConfigError,
+        Listener,
+        Protection,
+        Rule,
+        TcpKeepalive,
+        Tls,
+        Web,
+    )
     from telex.server.stores.sqlite import StoreError
     from telex.version import __version__
 
@@ -68,6 +81,10 @@ __all__ = [
     "Rule",
     "Protection",
     "Web",
+    "Bridge",
+    "BridgeTopic",
+    "BridgeTls",
+    "TcpKeepalive",
     "Options",
     "ConfigError",
     "StoreError",
@@ -98,7 +115,20 @@ _PLACES: Final = {
         "Untrusted",
     ),
     "telex.server.broker": ("Broker",),
-    "telex.server.config": ("Access", "Config", "ConfigError", "Listener", "Protection", "Rule", "Tls", "Web"),
+    "telex.server.config": (
+        "Access",
+        "Bridge",
+        "BridgeTls",
+        "BridgeTopic",
+        "Config",
+        "ConfigError",
+        "Listener",
+        "Protection",
+        "Rule",
+        "TcpKeepalive",
+        "Tls",
+        "Web",
+    ),
     "telex.server.stores.sqlite": ("StoreError",),
     "telex.version": ("__version__",),
 }

@@ -175,7 +175,7 @@ def test_retained_messages_do_not_stay_for_ever() -> None:
             await client.send(Publish("home/x", b"x", qos=1, packet_id=1, retain=True))
             assert isinstance(await client.receive(), PubAck)
             assert broker.engine.retained.count == 1
-            broker.engine.tick(broker._clock.now() + 24 * 3_600 + 2)
+            broker.engine.tick(broker.now() + 24 * 3_600 + 2)
             async with inside(broker.port) as late:
                 await late.send(Subscribe(1, [SubscriptionRequest("home/#", 0)]))
                 assert await late.receive() == SubAck(1, [0])

@@ -20,7 +20,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / name).write_text("")
     (tmp_path / "passwords").write_text("")
     (tmp_path / "psk").write_text("client:0123456789abcdef\n")
-    for name in ("www", "lib", "conf.d", "listeners.d", "elsewhere.d"):
+    for name in ("www", "lib", "conf.d", "listeners.d", "elsewhere.d", "bridges.d"):
         (tmp_path / name).mkdir()
     (tmp_path / "conf.d" / "README").write_text("not read\n")
     (tmp_path / "conf.d" / "10-users.conf").write_text(f"password_file {tmp_path}/passwords\nacl_file {tmp_path}/acl\n")
@@ -29,6 +29,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         f"listener 18834\nmax_connections 9\ninclude_dir {tmp_path}/elsewhere.d\n"
     )
     (tmp_path / "listeners.d" / "A.conf").write_text("listener 18833\n")
+    (tmp_path / "bridges.d" / "three.conf").write_text("connection three\naddress 127.0.0.3\ntopic c\n")
     (tmp_path / "elsewhere.d" / "never.conf").write_text("nonsense\n")
     return tmp_path
 

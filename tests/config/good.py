@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from telex.codes import NEVER_EXPIRES
+from telex.server.config import BridgeTls, BridgeTopic, TcpKeepalive
 
 ANY = 1 << 40
 DAY = 86_400
@@ -705,5 +706,329 @@ log_type websockets
             "listeners[2].max_connections": 9,
         },
         ["listeners.d/b.conf:3: include_dir counts in the main file only, as in Mosquitto; it is ignored"],
+    ),
+    # Bridges
+    Good(
+        "the example of Mosquitto's manual page",
+        """\
+connection test-mosquitto-org
+address test.mosquitto.org
+cleansession true
+topic clients/total in 0 test/mosquitto/org/ $SYS/broker/
+""",
+        {
+            "listeners[0].host": "localhost",
+            "bridges[0].name": "test-mosquitto-org",
+            "bridges[0].addresses": ["mqtt://test.mosquitto.org:1883"],
+            "bridges[0].topics": [
+                BridgeTopic(
+                    pattern="clients/total",
+                    direction="in",
+                    local_prefix="test/mosquitto/org/",
+                    remote_prefix="$SYS/broker/",
+                )
+            ],
+            "bridges[0].clean_session": True,
+            # What it does not say is as in Mosquitto.
+            "bridges[0].local_clean_session": None,
+            "bridges[0].client_id": "",
+            "bridges[0].local_client_id": "",
+            "bridges[0].user": "",
+            "bridges[0].password": "",
+            "bridges[0].version": "3.1.1",
+            "bridges[0].round_robin": False,
+            "bridges[0].start": "automatic",
+            "bridges[0].threshold": 10,
+            "bridges[0].idle_timeout": 60.0,
+            "bridges[0].restart_first": 5.0,
+            "bridges[0].restart_most": 30.0,
+            "bridges[0].restart_stable": 0.0,
+            "bridges[0].keep_alive": 60,
+            "bridges[0].try_private": True,
+            "bridges[0].attempt_unsubscribe": True,
+            "bridges[0].outgoing_retain": True,
+            "bridges[0].notifications": True,
+            "bridges[0].notifications_local_only": False,
+            "bridges[0].notification_topic": "",
+            "bridges[0].reload": "lazy",
+            "bridges[0].bind_address": "",
+            "bridges[0].maximum_packet_size": 0,
+            "bridges[0].topic_alias_maximum": None,
+            "bridges[0].receive_maximum": None,
+            "bridges[0].session_expiry_interval": NEVER_EXPIRES,
+            "bridges[0].tcp_keepalive": None,
+            "bridges[0].tcp_user_timeout": 0.0,
+            "bridges[0].tls": None,
+            # But for this: there, no more than 1,000 wait.
+            "bridges[0].max_queued_messages": 1_000_000,
+            "bridges[0].max_queued_bytes": 1 << 30,
+        },
+    ),
+    Good(
+        "limits that are for bridges too",
+        "max_queued_messages 50\nmax_queued_bytes 5000\nconnection tree\naddress 127.0.0.1\ntopic #\n",
+        {
+            "limits.max_queued_messages": 50,
+            "limits.max_queued_bytes": 5_000,
+            "bridges[0].max_queued_messages": 50,
+            "bridges[0].max_queued_bytes": 5_000,
+        },
+    ),
+    Good(
+        "a whole tree, as the manual page maps it",
+        "connection tree\naddress 127.0.0.1\ntopic # both 2 local/topic/ remote/topic/\n",
+        {
+            "bridges[0].topics": [
+                BridgeTopic(
+                    pattern="#", direction="both", qos=2, local_prefix="local/topic/", remote_prefix="remote/topic/"
+                )
+            ]
+        },
+    ),
+    Good(
+        "a bridge with all that it can say",
+        """\
+connection all
+address 127.0.0.1:1884 localhost 127.0.0.3
+topic a/# out 1
+topic b/+ in 2 here/ there/
+remote_clientid house one
+remote_username a user
+remote_password pass word # and all
+local_clientid here
+start_type lazy
+threshold 20
+idle_timeout 30
+restart_timeout 10 30
+round_robin true
+keepalive_interval 15
+cleansession false
+local_cleansession true
+try_private false
+notifications true
+notifications_local_only true
+notification_topic bridges/all
+bridge_protocol_version mqttv31
+bridge_attempt_unsubscribe false
+bridge_outgoing_retain false
+bridge_bind_address 127.0.0.1
+bridge_max_packet_size 5000
+bridge_require_ocsp false
+""",
+        {
+            "bridges[0].addresses": ["mqtt://127.0.0.1:1884", "mqtt://localhost:1883", "mqtt://127.0.0.3:1883"],
+            "bridges[0].topics": [
+                BridgeTopic(pattern="a/#", direction="out", qos=1),
+                BridgeTopic(pattern="b/+", direction="in", qos=2, local_prefix="here/", remote_prefix="there/"),
+            ],
+            "bridges[0].client_id": "house one",
+            "bridges[0].user": "a user",
+            "bridges[0].password": "pass word # and all",
+            "bridges[0].local_client_id": "here",
+            "bridges[0].start": "lazy",
+            "bridges[0].threshold": 20,
+            "bridges[0].idle_timeout": 30.0,
+            "bridges[0].restart_first": 10.0,
+            "bridges[0].restart_most": 30.0,
+            "bridges[0].round_robin": True,
+            "bridges[0].keep_alive": 15,
+            "bridges[0].clean_session": False,
+            "bridges[0].local_clean_session": True,
+            "bridges[0].try_private": False,
+            "bridges[0].notifications": True,
+            "bridges[0].notifications_local_only": True,
+            "bridges[0].notification_topic": "bridges/all",
+            "bridges[0].version": "3.1",
+            "bridges[0].attempt_unsubscribe": False,
+            "bridges[0].outgoing_retain": False,
+            "bridges[0].bind_address": "127.0.0.1",
+            "bridges[0].maximum_packet_size": 5_000,
+        },
+    ),
+    Good(
+        "a bridge with what there is since 2.1",
+        """\
+connection new
+address 127.0.0.1
+topic "a topic" both 1 "our place/" ""
+bridge_protocol_version mqttv50
+bridge_reload_type immediate
+bridge_max_topic_alias 0
+bridge_receive_maximum 5
+bridge_session_expiry_interval 3600
+bridge_tcp_keepalive 60 10 3
+bridge_tcp_user_timeout 2500
+bridge_tls_use_os_certs true
+bridge_ciphers HIGH
+bridge_ciphers_tls1.3 TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256
+restart_timeout 1 60 120
+""",
+        {
+            "bridges[0].addresses": ["mqtts://127.0.0.1:1883"],
+            "bridges[0].topics": [BridgeTopic(pattern="a topic", direction="both", qos=1, local_prefix="our place/")],
+            "bridges[0].version": "5.0",
+            "bridges[0].reload": "immediate",
+            "bridges[0].topic_alias_maximum": 0,
+            "bridges[0].receive_maximum": 5,
+            "bridges[0].session_expiry_interval": 3_600,
+            "bridges[0].tcp_keepalive": TcpKeepalive(idle=60, interval=10, count=3),
+            "bridges[0].tcp_user_timeout": 2.5,
+            "bridges[0].tls": BridgeTls(ciphers="HIGH"),
+            "bridges[0].restart_first": 1.0,
+            "bridges[0].restart_most": 60.0,
+            "bridges[0].restart_stable": 120.0,
+        },
+        since="2.1",
+    ),
+    Good(
+        "a bridge that trusts whom this system trusts",
+        "connection a\naddress 127.0.0.1:8883\ntopic a\nbridge_tls_use_os_certs true\n",
+        {"bridges[0].addresses": ["mqtts://127.0.0.1:8883"], "bridges[0].tls": None},
+        since="2.1",
+    ),
+    Good(
+        "the old words for a bridge, and for numbers that are too low",
+        """\
+connection old
+addresses 127.0.0.1:1884
+clientid house
+username user
+password secret
+local_username here
+local_password secret
+topic "" both 0 here/it there/it
+keepalive_interval 1
+threshold 0
+idle_timeout -5
+restart_timeout 0
+bridge_max_packet_size -1
+""",
+        {
+            "bridges[0].addresses": ["mqtt://127.0.0.1:1884"],
+            "bridges[0].client_id": "house",
+            "bridges[0].user": "user",
+            "bridges[0].password": "secret",
+            "bridges[0].local_user": "",
+            "bridges[0].topics": [BridgeTopic(direction="both", local_prefix="here/it", remote_prefix="there/it")],
+            "bridges[0].keep_alive": 5,
+            "bridges[0].threshold": 1,
+            "bridges[0].idle_timeout": 1.0,
+            "bridges[0].restart_first": 1.0,
+            "bridges[0].restart_most": 1.0,
+            "bridges[0].maximum_packet_size": 0,
+        },
+        [
+            "conf:6: local_username has no effect: as in Mosquitto, a bridge may do everything here",
+            "conf:7: local_password has no effect: nobody asks a bridge of this broker for a password",
+            "conf:12: restart_timeout is 1, the lowest that there is",
+            "conf:10: threshold is 1, the lowest that there is",
+            "conf:11: idle_timeout is 1, the lowest that there is",
+            "conf:9: keepalive_interval is 5, the lowest that there is",
+        ],
+    ),
+    Good(
+        "a constant wait",
+        "connection a\naddress 127.0.0.1\ntopic a\nrestart_timeout 20\n",
+        {"bridges[0].restart_first": 20.0, "bridges[0].restart_most": 20.0},
+    ),
+    Good(
+        "topics as people write them",
+        """\
+connection a
+address 127.0.0.1 # the cloud
+topic #
+topic  a   OUT
+topic b Both 1
+topic c in # note
+topic d in 2 # note
+topic e in 2 x/ # note
+topic +/f in 2 x/ y/ # note
+topic g out 1 "" ""
+topic h out 1 x/ y/ z/
+""",
+        {
+            "bridges[0].addresses": ["mqtt://127.0.0.1:1883"],
+            "bridges[0].topics": [
+                BridgeTopic(pattern="#"),
+                BridgeTopic(pattern="a"),
+                BridgeTopic(pattern="b", direction="both", qos=1),
+                BridgeTopic(pattern="c", direction="in"),
+                BridgeTopic(pattern="d", direction="in", qos=2),
+                BridgeTopic(pattern="e", direction="in", qos=2, local_prefix="x/"),
+                BridgeTopic(pattern="+/f", direction="in", qos=2, local_prefix="x/", remote_prefix="y/"),
+                BridgeTopic(pattern="g", qos=1),
+                BridgeTopic(pattern="h", qos=1, local_prefix="x/", remote_prefix="y/"),
+            ],
+        },
+        ["conf:11: topic: 'z/' stands behind the remote prefix and has no effect"],
+    ),
+    Good(
+        "addresses of IPv6 have their port behind them, and brackets do no harm",
+        "connection a\naddress ::1:1884 [::1]:1885 [::1] fe80::1%1:1883\ntopic a\n",
+        {
+            "bridges[0].addresses": [
+                "mqtt://[::1]:1884",
+                "mqtt://[::1]:1885",
+                "mqtt://[::1]:1883",
+                "mqtt://[fe80::1%251]:1883",
+            ]
+        },
+    ),
+    Good(
+        "a bridge with certificates",
+        """\
+connection a
+address 127.0.0.1:8883
+topic a
+bridge_cafile {dir}/ca.crt
+bridge_capath {dir}/www
+bridge_certfile {dir}/server.crt
+bridge_keyfile {dir}/server.key
+bridge_tls_version tlsv1.3
+bridge_alpn mqtt
+bridge_insecure true
+""",
+        {
+            "bridges[0].addresses": ["mqtts://127.0.0.1:8883"],
+            "bridges[0].tls.ca_file": "{dir}/ca.crt",
+            "bridges[0].tls.ca_path": "{dir}/www",
+            "bridges[0].tls.certificate": "{dir}/server.crt",
+            "bridges[0].tls.key": "{dir}/server.key",
+            "bridges[0].tls.min_version": "1.3",
+            "bridges[0].tls.alpn": ["mqtt"],
+            "bridges[0].tls.insecure": True,
+        },
+    ),
+    Good(
+        "a bridge with a key that both ends know",
+        "connection a\naddress 127.0.0.1:8883\ntopic a\nbridge_identity house\nbridge_psk 0123abcd\n"
+        "bridge_tls_version tlsv1.2\nbridge_insecure false\n",
+        {
+            "bridges[0].addresses": ["mqtts://127.0.0.1:8883"],
+            "bridges[0].tls": BridgeTls(psk_identity="house", psk="0123abcd"),
+        },
+    ),
+    Good(
+        "several bridges, with a listener between their lines",
+        """\
+connection one
+address 127.0.0.1
+listener 18831
+topic a
+max_qos 1
+connection two # the second
+address 127.0.0.2
+include_dir {dir}/bridges.d
+topic b
+""",
+        {
+            "listeners[0].limits.maximum_qos": 1,
+            "bridges[0].name": "one",
+            "bridges[0].topics": [BridgeTopic(pattern="a")],
+            "bridges[1].name": "two",
+            "bridges[1].topics": [BridgeTopic(pattern="b")],
+            "bridges[2].name": "three",
+            "bridges[2].addresses": ["mqtt://127.0.0.3:1883"],
+        },
     ),
 ]

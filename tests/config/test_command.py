@@ -24,6 +24,32 @@ def test_convert_prints_toml_and_warns_beside_it(folder: Path, capsys: Printed) 
     )
 
 
+def test_convert_turns_a_telex_toml_into_a_mosquitto_conf(folder: Path, capsys: Printed) -> None:
+    (folder / "telex.toml").write_text(
+        "data = 'lib'\nuser = 'mosquitto'\n[[listeners]]\nport = 18831\n[access]\npassword_file = 'passwords'\n"
+        "[[bridges]]\nname = 'cloud'\naddresses = ['mqtt://h']\nuser = 'me'\npassword = 's3same'\nmax_hops = 2\n"
+        "topics = [{ pattern = 'home/#', qos = 1, remote_prefix = 'house/' }]\n"
+    )
+    assert command.run(["convert", "telex.toml"]) == 0
+    told = capsys.readouterr()
+    assert told.err == "telex: warning: bridges.max_hops: Mosquitto has nothing like it\n"
+    assert told.out.startswith("# What telex.toml says.\nallow_anonymous false\n")
+    assert 'topic home/# out 1 "" house/\n' in told.out
+    assert "remote_password s3same\n" in told.out
+    (folder / "mosquitto.conf").write_text(told.out)
+    config = command.read_config("mosquitto.conf")
+    assert (config.data, config.access.password_file) == (f"{folder}/lib", f"{folder}/passwords")
+    assert config.bridges[0].topics == command.read_config("telex.toml").bridges[0].topics
+
+
+def test_what_mosquitto_cannot_say_is_one_line(folder: Path, capsys: Printed) -> None:
+    (folder / "telex.toml").write_text("[[access.rules]]\nallow = ['publish']\n")
+    assert command.run(["convert", "telex.toml"]) == 1
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith("telex: access.rules: Mosquitto has nothing like it; ")
+
+
 def test_convert_keeps_what_show_hides(folder: Path, capsys: Printed) -> None:
     (folder / "telex.toml").write_text(
         "[[listeners]]\nport = 18831\n[listeners.tls]\ncertificate = 'server.crt'\nkey_password = 's3same'\n"

@@ -48,6 +48,28 @@ def test_debians_mosquitto_refuses_the_bad_files_at_the_same_line(case: Bad, fol
     assert case.refusal.startswith(f"mosquitto.conf:{line}: ")
 
 
+UNFINISHED = [
+    "connection a\ntopic a\n",
+    "connection a\naddress 127.0.0.1\n",
+    "connection a\naddress 127.0.0.1\ntopic a\nbridge_psk 12\n",
+    "connection a\naddress 127.0.0.1\ntopic a\nbridge_identity i\n",
+    "connection a\naddress 127.0.0.1\ntopic a\nlocal_clientid x\n"
+    "connection b\naddress 127.0.0.1\ntopic a\nlocal_clientid x\n",
+]
+
+
+@pytest.mark.parametrize("text", UNFINISHED)
+def test_what_is_missing_in_a_bridge_is_missing_for_debians_mosquitto_at_the_end(text: str, folder: Path) -> None:
+    assert text in [case.text for case in BAD]
+    line, said = first_wrong_line(text, folder)
+    assert line == 0, said
+    # It would listen nowhere else but in the folder, if it took the file.
+    (folder / "mosquitto.conf").write_text(f"listener 0 {folder}/mosquitto.sock\n{text}")
+    done = run(find("mosquitto"), "-c", str(folder / "mosquitto.conf"))
+    assert done.returncode == 3, done.stderr
+    assert "Error: " in done.stderr
+
+
 def test_enough_files_are_judged_by_both() -> None:
     assert sum(case.since == "2.0" for case in GOOD) >= 35
     assert sum(case.debian is not None for case in BAD) >= 60

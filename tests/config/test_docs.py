@@ -10,8 +10,8 @@ import pytest
 import telex
 from telex.cli import config as command
 from telex.cli import serve
-from telex.server.config import Access, Listener, ListenerLimits, Log, Protection, Psk, Tls
-from telex.server.mosquitto_conf import OPTIONS
+from telex.server.config import Access, Bridge, BridgeTls, Listener, ListenerLimits, Log, Protection, Psk, Tls
+from telex.server.mosquitto_options import OPTIONS
 from telex.server.toml import LIMITS
 from tests.processes import run, telex_command
 
@@ -66,9 +66,11 @@ def test_the_settings_that_the_table_names_exist() -> None:
         "access": Access,
         "protection": Protection,
         "log": Log,
+        "bridges": Bridge,
+        "bridges.tls": BridgeTls,
     }
     for option in OPTIONS.values():
-        for setting in re.findall(r"`((?:access|limits|listeners|protection|log)\.[\w.]+)`", option.note):
+        for setting in re.findall(r"`((?:access|bridges|limits|listeners|protection|log)\.[\w.]+)`", option.note):
             table, _, name = setting.rpartition(".")
             known = LIMITS if table == "limits" else tables[table].__struct_fields__
             assert name in known, setting

@@ -4,7 +4,19 @@ from pathlib import Path
 
 import pytest
 
-from telex.server.config import Access, Config, ConfigError, Http, Listener, Log, Tls, doorkeeping
+from telex.server.config import (
+    Access,
+    Bridge,
+    BridgeTls,
+    BridgeTopic,
+    Config,
+    ConfigError,
+    Http,
+    Listener,
+    Log,
+    Tls,
+    doorkeeping,
+)
 from telex.server.environment import with_environment
 
 
@@ -108,6 +120,52 @@ def test_secrets_may_come_from_files_of_their_own(folder: Path) -> None:
     assert changed.access.password_file == f"{folder}/passwords"
 
 
+def test_a_bridge_can_be_made_of_variables_alone(folder: Path) -> None:
+    (folder / "secret").write_text("s3same\n")
+    changed = with_environment(
+        Config(),
+        {
+            "TELEX_BRIDGES__0__NAME": "cloud",
+            "TELEX_BRIDGES__0__ADDRESSES": "wss://one.example, wss://two.example",
+            "TELEX_BRIDGES__0__TOPICS__0__PATTERN": "home/#",
+            "TELEX_BRIDGES__0__TOPICS__0__QOS": "1",
+            "TELEX_BRIDGES__0__VERSION": "3.1.1",
+            "TELEX_BRIDGES__0__USER": "7",
+            "TELEX_BRIDGES__0__PASSWORD_FILE": f"{folder}/secret",
+            "TELEX_BRIDGES__0__WEBSOCKET_HEADERS__X_API_KEY_FILE": f"{folder}/secret",
+            "TELEX_BRIDGES__0__TLS__CA_FILE": "ca.pem",
+            "TELEX_BRIDGES__0__TLS__CERTIFICATE": "/c",
+            "TELEX_BRIDGES__0__TLS__KEY_PASSWORD_FILE": f"{folder}/secret",
+        },
+    )
+    assert changed.bridges == [
+        Bridge(
+            name="cloud",
+            addresses=["wss://one.example", "wss://two.example"],
+            topics=[BridgeTopic(pattern="home/#", qos=1)],
+            version="3.1.1",
+            user="7",
+            password="s3same",
+            websocket_headers={"x-api-key": "s3same"},
+            tls=BridgeTls(ca_file=f"{folder}/ca.pem", certificate="/c", key_password="s3same"),
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "place"),
+    [("TLS__PSK", "0123", ("tls", "psk")), ("PROXY", "socks5://me:secret@localhost", ("proxy",))],
+)
+def test_other_secrets_of_a_bridge_come_from_files(name: str, text: str, place: tuple[str, ...], folder: Path) -> None:
+    (folder / "secret").write_text(f"{text}\n")
+    tls = BridgeTls(psk_identity="i", psk="00")
+    config = Config(bridges=[Bridge(name="a", addresses=["mqtts://h"], topics=[BridgeTopic(pattern="#")], tls=tls)])
+    found: object = with_environment(config, {f"TELEX_BRIDGES__0__{name}_FILE": f"{folder}/secret"}).bridges[0]
+    for step in place:
+        found = getattr(found, step)
+    assert found == text
+
+
 WRONG = [
     ({"TELEX_DATTA": "x"}, "TELEX_DATTA: there is no such setting; did you mean TELEX_DATA?"),
     ({"TELEX_LOG__FROMAT": "x"}, "TELEX_LOG__FROMAT: there is no such setting; did you mean TELEX_LOG__FORMAT?"),
@@ -121,6 +179,14 @@ WRONG = [
         "TELEX_LISTENERS__0__PROT: there is no such setting; did you mean TELEX_LISTENERS__0__PORT?",
     ),
     ({"TELEX_LISTENERS__PORT": "1"}, "TELEX_LISTENERS__PORT: there is no such setting"),
+    (
+        {"TELEX_BRIDGES__0__NAME": "a", "TELEX_BRIDGES__0__ADDRESSES": "mqtt://h"},
+        "the environment: bridges[0].topics: there is none, so the bridge would carry nothing",
+    ),
+    (
+        {"TELEX_BRIDGES__0__CLIENT_ID_FILE": "x"},
+        "TELEX_BRIDGES__0__CLIENT_ID_FILE: there is no such setting; did you mean TELEX_BRIDGES__0__CLIENT_ID?",
+    ),
     ({"TELEX_": "1"}, "TELEX_: there is no such setting"),
     (
         {"TELEX_LOG__FORMAT_FILE": "x"},

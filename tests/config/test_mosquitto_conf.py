@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from telex.server.config import Config, ConfigError
-from telex.server.mosquitto_conf import OPTIONS, read_mosquitto_conf
+from telex.server.mosquitto_conf import read_mosquitto_conf
+from telex.server.mosquitto_options import OPTIONS
 from telex.server.toml import check, read_toml, write_toml
 from tests.config.bad import BAD, Bad
 from tests.config.conftest import value_at
@@ -81,23 +82,28 @@ def test_each_option_is_in_a_good_file_and_in_a_bad_one(name: str) -> None:
 # Each option is wrong in the way of its kind, on the third line.
 
 
+def above(name: str) -> str:
+    """The line above it, without which it could not stand there."""
+    return "connection a" if OPTIONS[name].scope == "bridge" else "listener 18831"
+
+
 @pytest.mark.parametrize("name", [name for name, option in OPTIONS.items() if option.kind == "bool"])
 @pytest.mark.parametrize("word", ["maybe", "True", "yes", "2", "on # true"])
 def test_true_and_false_are_written_in_two_ways_each(name: str, word: str, folder: Path) -> None:
-    said = refusal(f"listener 18831\n\n{name} {word}\n", folder)
+    said = refusal(f"{above(name)}\n\n{name} {word}\n", folder)
     assert said == f"mosquitto.conf:3: {name}: expected true or false, found '{word.split()[0]}'"
 
 
 @pytest.mark.parametrize("name", [name for name, option in OPTIONS.items() if option.kind == "int"])
 @pytest.mark.parametrize("word", ["many", "10k", "1.5", "0x", "#"])
 def test_numbers_are_whole(name: str, word: str, folder: Path) -> None:
-    said = refusal(f"listener 18831\n\n{name} {word} 1\n", folder)
+    said = refusal(f"{above(name)}\n\n{name} {word} 1\n", folder)
     assert said == f"mosquitto.conf:3: {name}: expected a whole number, found '{word}'"
 
 
 @pytest.mark.parametrize("name", [name for name, option in OPTIONS.items() if option.kind == "text"])
 def test_what_is_a_text_is_said_once(name: str, folder: Path) -> None:
-    said = refusal(f"listener 18831\n{name} tlsv1.2\n{name} tlsv1.2\n", folder)
+    said = refusal(f"{above(name)}\n{name} tlsv1.2\n{name} tlsv1.2\n", folder)
     if OPTIONS[name].outcome != "refused":
         assert said == f"mosquitto.conf:3: {name} was said already, in mosquitto.conf:2"
     else:
@@ -106,31 +112,30 @@ def test_what_is_a_text_is_said_once(name: str, folder: Path) -> None:
 
 @pytest.mark.parametrize("name", [name for name in OPTIONS if not name.endswith("*")])
 def test_an_option_alone_says_nothing(name: str, folder: Path) -> None:
-    said = refusal(f"listener 18831\n{name}\n", folder)
-    if "bridges" in OPTIONS[name].note:
-        assert said.startswith(f"mosquitto.conf:2: {name}")
-    else:
-        assert said == f"mosquitto.conf:2: {name}: nothing stands behind it"
+    said = refusal(f"{above(name)}\n{name}\n", folder)
+    assert said == f"mosquitto.conf:2: {name}: nothing stands behind it"
 
 
 @pytest.mark.parametrize("name", [name for name, option in OPTIONS.items() if option.outcome == "refused"])
 def test_what_is_refused_can_be_let_pass(name: str, folder: Path) -> None:
     value = "true" if OPTIONS[name].kind == "bool" else "7"
-    text = f"listener 18831\n{name} {value}\n"
+    around = "listener 18831\nconnection a\naddress 127.0.0.1\ntopic a\n"
+    text = f"{around}{name} {value}\n"
     said = refusal(text, folder)
     config, warnings = read(text, folder, lenient=True)
     assert warnings == [f"{folder}/{said}; it is ignored"]
-    assert config == read("listener 18831\n", folder)[0]
+    assert config == read(around, folder)[0]
 
 
-def test_a_section_about_a_bridge_is_one_line_and_can_be_let_pass(folder: Path) -> None:
-    text = "listener 18831\nconnection home\naddress 192.0.2.1:1883\ntopic # both 1\nbridge_cafile x\nmax_qos 1\n"
-    assert refusal(text, folder) == (
-        "mosquitto.conf:2: connection: there are no bridges in Telex yet; leave the whole section out"
-    )
-    config, warnings = read(text, folder, lenient=True)
-    assert len(warnings) == 1
-    assert config.listeners[0].limits.maximum_qos == 1
+def test_a_bridge_in_an_included_file_begins_there(folder: Path) -> None:
+    (folder / "bridges.d" / "three.conf").write_text("topic b\n")
+    said = refusal("connection a\naddress 127.0.0.1\ninclude_dir {dir}/bridges.d\n", folder)
+    assert said == "bridges.d/three.conf:1: topic belongs to a bridge, and there is no connection above it"
+
+
+@pytest.mark.parametrize("line", ["remote_password s3same", "bridge_identity i\nbridge_psk s3same", "password s3same"])
+def test_no_secret_of_a_bridge_is_in_a_message(line: str, folder: Path) -> None:
+    assert "s3same" not in refusal(f"connection a\naddress 127.0.0.1\ntopic a\n{line}\n", folder)
 
 
 def test_unknown_options_can_be_let_pass(folder: Path) -> None:

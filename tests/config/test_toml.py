@@ -13,6 +13,9 @@ from msgspec import inspect as shapes
 
 from telex.server.config import (
     Access,
+    Bridge,
+    BridgeTls,
+    BridgeTopic,
     Config,
     ConfigError,
     Http,
@@ -23,7 +26,10 @@ from telex.server.config import (
     Plugin,
     Psk,
     Rule,
+    TcpKeepalive,
     Tls,
+    local_client_id,
+    remote_client_id,
 )
 from telex.server.toml import HIDDEN, LIMITS, Place, check, convert, read_toml, write_toml, written
 
@@ -133,6 +139,128 @@ def test_a_file_describes_a_broker_and_its_paths_are_below_its_folder(
 
 def test_data_in_memory_stays_in_memory(folder: Path) -> None:
     assert read('data = ""\n', folder)[0].data == ""
+
+
+CLOUD = """\
+[[bridges]]
+name = "cloud"
+addresses = ["mqtts://broker.example.org", "wss://other.example.org/mqtt"]
+user = "house"
+password = "s3same"
+tcp_keepalive = { idle = 60, interval = 10, count = 3 }
+[[bridges.topics]]
+pattern = "home/#"
+qos = 1
+remote_prefix = "house7/"
+[[bridges.topics]]
+local_prefix = "time"
+remote_prefix = "$SYS/broker/uptime"
+direction = "in"
+messages_per_second = 0.5
+[bridges.tls]
+ca_file = "ca.pem"
+certificate = "/etc/house.pem"
+
+[[bridges]]
+name = "line"
+addresses = ["unix:///run/line.sock"]
+topics = [{ pattern = "#", direction = "both", maximum_payload_size = 1_000 }]
+version = "3.1.1"
+"""
+
+
+def test_a_file_describes_bridges(folder: Path) -> None:
+    config, warnings = read(CLOUD, folder)
+    assert warnings == []
+    assert config.bridges == [
+        Bridge(
+            name="cloud",
+            addresses=["mqtts://broker.example.org", "wss://other.example.org/mqtt"],
+            topics=[
+                BridgeTopic(pattern="home/#", qos=1, remote_prefix="house7/"),
+                BridgeTopic(
+                    direction="in", local_prefix="time", remote_prefix="$SYS/broker/uptime", messages_per_second=0.5
+                ),
+            ],
+            user="house",
+            password="s3same",
+            tcp_keepalive=TcpKeepalive(idle=60, interval=10, count=3),
+            tls=BridgeTls(ca_file=f"{folder}/ca.pem", certificate="/etc/house.pem"),
+        ),
+        Bridge(
+            name="line",
+            addresses=["unix:///run/line.sock"],
+            topics=[BridgeTopic(pattern="#", direction="both", maximum_payload_size=1_000)],
+            version="3.1.1",
+        ),
+    ]
+
+
+def test_a_bridge_that_says_no_client_ids_has_those_of_mosquitto() -> None:
+    bridge = Bridge(name="cloud", addresses=["mqtt://a"])
+    assert remote_client_id(bridge, "pi") == "pi.cloud"
+    assert local_client_id(bridge, "pi") == "local.pi.cloud"
+    bridge = Bridge(name="cloud", addresses=["mqtt://a"], client_id="house")
+    assert (remote_client_id(bridge, "pi"), local_client_id(bridge, "pi")) == ("house", "local.house")
+    assert local_client_id(Bridge(name="cloud", addresses=["mqtt://a"], local_client_id="here"), "pi") == "here"
+
+
+def test_bridges_are_written_for_people_and_read_as_the_same(folder: Path) -> None:
+    config, _ = read(CLOUD, folder)
+    assert write_toml(config).replace(f"{folder}/", "") == (
+        """\
+# Another broker, with which this one shares topics.
+[[bridges]]
+name = "cloud"
+addresses = ["mqtts://broker.example.org", "wss://other.example.org/mqtt"]
+user = "house"
+password = "s3same"
+
+[[bridges.topics]]
+pattern = "home/#"
+qos = 1
+remote_prefix = "house7/"
+
+[[bridges.topics]]
+direction = "in"
+local_prefix = "time"
+remote_prefix = "$SYS/broker/uptime"
+messages_per_second = 0.5
+
+[bridges.tcp_keepalive]
+idle = 60
+interval = 10
+count = 3
+
+# TLS towards that broker.
+[bridges.tls]
+ca_file = "ca.pem"
+certificate = "/etc/house.pem"
+
+# Another broker, with which this one shares topics.
+[[bridges]]
+name = "line"
+addresses = ["unix:///run/line.sock"]
+version = "3.1.1"
+
+[[bridges.topics]]
+pattern = "#"
+direction = "both"
+maximum_payload_size = 1000
+"""
+    )
+    for everything in (False, True):
+        assert read(write_toml(config, everything=everything), folder)[0].bridges == config.bridges
+
+
+def bridge(lines: str, name: str = "a") -> str:
+    """A telex.toml with a bridge; what is about it begins in its fifth line."""
+    topics = "topics = [{ pattern = 'a' }]\n"
+    addresses = "addresses = ['mqtt://h']\n"
+    for word, usual in (("topics", topics), ("addresses", addresses)):
+        if word in lines:
+            topics, addresses = (topics.replace(usual, "\n"), addresses.replace(usual, "\n"))
+    return f"[[bridges]]\nname = '{name}'\n{topics}{addresses}{lines}"
 
 
 WRONG = [
@@ -253,12 +381,106 @@ WRONG = [
     ),
     ("[log]\ntypes = ['warn']", "telex.toml:2: log.types[0]: it is 'warn', expected one of error, warning, "),
     ("[log]\nfacility = 'deamon'", "telex.toml:2: log.facility: syslog has no 'deamon'; did you mean daemon?"),
+    # Bridges
+    ("[[bridges]]\naddresses = ['h']", "telex.toml:1: bridges[0]: name is missing"),
+    ("[[bridges]]\nname = 'a'", "telex.toml:1: bridges[0]: addresses is missing"),
+    (bridge("addresses = []"), "telex.toml:5: bridges[0].addresses: there is none; expected one like mqtt://"),
+    (bridge("topics = []"), "telex.toml:5: bridges[0].topics: there is none, so the bridge would carry nothing"),
+    (bridge("adress = 'h'"), "telex.toml:5: bridges[0].adress: there is no such name; did you mean addresses?"),
+    (bridge("", name=""), "telex.toml:2: bridges[0].name: it is empty; a bridge is known by its name"),
+    (
+        f"{bridge('')}{bridge('')}",
+        "telex.toml:6: bridges[1].name: bridges[0] has that name, too",
+    ),
+    (
+        bridge("") + bridge("client_id = 'HOST.a'", name="b"),
+        "telex.toml:5: bridges[1].local_client_id: the session of bridges[0] here has the client id 'local.HOST.a'",
+    ),
+    (
+        bridge("addresses = ['mqtt://h', 'http://h']"),
+        "telex.toml:5: bridges[0].addresses[1]: the address 'http://h': write ws:// in place of http://",
+    ),
+    (
+        bridge("addresses = ['mqtt://me:s3same@h']"),
+        "telex.toml:5: bridges[0].addresses[0]: mqtt://me@h:1883 has a user name in it; write it as user, and password",
+    ),
+    (bridge("start = 'lasy'"), "telex.toml:5: bridges[0].start: it is 'lasy', expected one of automatic, lazy, once;"),
+    (bridge("keep_alive = 4"), "telex.toml:5: bridges[0].keep_alive: expected a whole number >= 5"),
+    (bridge("restart_first = 40"), "telex.toml:1: bridges[0].restart_most: it is 30, less than restart_first (40)"),
+    (
+        bridge("version = '3.1.1'\npassword = 's3same'"),
+        "telex.toml:6: bridges[0].password: MQTT 3.1.1 knows no password without a user name; give user",
+    ),
+    (bridge("topics = [{ pattern = 'a#' }]"), "telex.toml:5: bridges[0].topics[0].pattern: topic filter 'a#': '#'"),
+    (bridge("topics = [{ pattern = '$share/a/b' }]"), "telex.toml:5: bridges[0].topics[0].pattern: '$share/a/b' is a"),
+    (
+        bridge("topics = [{ remote_prefix = 'b' }]"),
+        "telex.toml:5: bridges[0].topics[0].pattern: it has no pattern; then",
+    ),
+    (
+        bridge("topics = [{ pattern = '+', local_prefix = 'a/+/' }]"),
+        "telex.toml:5: bridges[0].topics[0].local_prefix: 'a/+/' has a wildcard; it is put in front of topics",
+    ),
+    (
+        bridge("topics = [{ pattern = '+', remote_prefix = 'a' }]"),
+        "telex.toml:5: bridges[0].topics[0].remote_prefix: with the pattern behind it, topic filter 'a+': '+' must "
+        "stand alone in its level [MQTT-4.7.1-2]; a prefix ends with / if levels follow",
+    ),
+    (bridge("notification_topic = 'a/#'"), "telex.toml:5: bridges[0].notification_topic: whether it is connected"),
+    (bridge("client_id = 'a+'"), "telex.toml:5: bridges[0].client_id: whether it is connected cannot be published: "),
+    (
+        bridge("addresses = ['unix:///a']\nbind_address = '127.0.0.1'"),
+        "telex.toml:6: bridges[0].bind_address: it does not fit unix:///a, which is a Unix socket on this machine",
+    ),
+    (
+        bridge("addresses = ['unix:///a']\ntcp_keepalive = { idle = 1, interval = 1, count = 1 }"),
+        "telex.toml:6: bridges[0].tcp_keepalive: it does not fit unix:///a",
+    ),
+    (bridge("proxy = 'ftp://h'"), "telex.toml:5: bridges[0].proxy: ftp:// is none of socks4, socks4a, socks5, socks5h"),
+    (
+        bridge("addresses = ['mqtt://[::1]']\nproxy = 'socks4://h'"),
+        "telex.toml:6: bridges[0].proxy: SOCKS 4 knows no IPv6 address like ::1; use socks5",
+    ),
+    (
+        bridge("websocket_headers = { a = 'b' }"),
+        "telex.toml:5: bridges[0].websocket_headers: there is no WebSocket in addresses; it begins with ws:// or wss://",
+    ),
+    (
+        bridge("addresses = ['ws://h']\nwebsocket_headers = { upgrade = 'b' }"),
+        "telex.toml:6: bridges[0].websocket_headers: upgrade is for the handshake itself; leave it out",
+    ),
+    (
+        bridge("[bridges.tls]"),
+        "telex.toml:5: bridges[0].tls: there is no TLS in addresses; it begins with mqtts:// or wss://",
+    ),
+    (
+        bridge("addresses = ['mqtts://h']\n[bridges.tls]\nkey = 'k'"),
+        "telex.toml:7: bridges[0].tls.key: it needs certificate, the file of the certificate that it belongs to",
+    ),
+    (
+        bridge("addresses = ['mqtts://h']\n[bridges.tls]\npsk = '12'"),
+        "telex.toml:6: bridges[0].tls: psk and psk_identity: a pre-shared key needs both",
+    ),
+    (
+        bridge("addresses = ['mqtts://h']\n[bridges.tls]\npsk = 's3same'\npsk_identity = 'i'"),
+        "telex.toml:7: bridges[0].tls.psk: expected the key in pairs of hexadecimal digits, 512 at most",
+    ),
+    (
+        bridge("addresses = ['mqtts://h']\n[bridges.tls]\npsk = '12'\npsk_identity = 'i'\nmin_version = '1.3'"),
+        'telex.toml:9: bridges[0].tls.min_version: pre-shared keys are for TLS 1.2; expected "1.2"',
+    ),
+    (
+        bridge("tcp_keepalive = { idle = 60 }"),
+        "telex.toml:5: bridges[0].tcp_keepalive: interval is missing",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("text", "expected"), WRONG)
 def test_what_is_wrong_is_said_with_its_line(text: str, expected: str, folder: Path) -> None:
-    assert refusal(text, folder).startswith(expected)
+    said = refusal(text, folder)
+    assert said.startswith(expected)
+    assert "s3same" not in said
 
 
 def test_lines_are_found_behind_texts_and_lists_of_several_lines(folder: Path) -> None:
@@ -428,6 +650,24 @@ def test_secrets_are_hidden_or_kept(folder: Path) -> None:
             jwt=[Jwt(keys=f"https://{secret}@login.example/keys", algorithms=["RS256"])],
             plugins=[Plugin(name="ldap", options={"password": secret, "servers": [secret]})],
         ),
+        bridges=[
+            Bridge(
+                name="cloud",
+                addresses=[f"wss://cloud.example/mqtt?token={secret}"],
+                topics=[BridgeTopic(pattern="#")],
+                user="house",
+                password=secret,
+                proxy=f"socks5h://me:{secret}@proxy.example",
+                websocket_headers={"Authorization": secret},
+                tls=BridgeTls(certificate="/c", key_password=secret),
+            ),
+            Bridge(
+                name="line",
+                addresses=["mqtts://line.example"],
+                topics=[BridgeTopic(pattern="#")],
+                tls=BridgeTls(psk_identity="house", psk="5eed"),
+            ),
+        ],
     )
     assert read(write_toml(config), folder)[0] == config
     for everything in (False, True):
@@ -436,6 +676,11 @@ def test_secrets_are_hidden_or_kept(folder: Path) -> None:
         assert f'Authorization = "{HIDDEN}"' in shown
         assert f"https://{HIDDEN}@login.example/check?{HIDDEN}" in shown
         assert "/keys" in shown
+        assert f"wss://cloud.example/mqtt?{HIDDEN}" in shown
+        assert f"socks5h://{HIDDEN}@proxy.example" in shown
+        assert 'user = "house"' in shown
+        assert f'psk = "{HIDDEN}"' in shown
+        assert "5eed" not in shown
 
 
 def values(shape: shapes.Type) -> st.SearchStrategy[Any]:
@@ -455,7 +700,7 @@ def values(shape: shapes.Type) -> st.SearchStrategy[Any]:
     if isinstance(shape, shapes.IntType):
         return st.integers(shape.ge if shape.ge is not None else -(1 << 62), shape.le or 1 << 62)
     if isinstance(shape, shapes.FloatType):
-        return st.floats(0.001, allow_nan=False)
+        return st.floats(max(shape.ge or 0.0, 0.001), allow_nan=False)
     if isinstance(shape, shapes.BoolType):
         return st.booleans()
     if isinstance(shape, shapes.StrType):

@@ -9,6 +9,9 @@ from msgspec import structs
 
 from telex.server.config import (
     Access,
+    Bridge,
+    BridgeTls,
+    BridgeTopic,
     Config,
     Http,
     Jwt,
@@ -20,6 +23,7 @@ from telex.server.config import (
     Protection,
     Psk,
     Rule,
+    TcpKeepalive,
     Tls,
     Web,
 )
@@ -42,6 +46,10 @@ TABLES: dict[str, type[Part]] = {
     "`[protection]`": Protection,
     "`[log]`": Log,
     "`[web]`": Web,
+    "`[[bridges]]`": Bridge,
+    "`[[bridges.topics]]`": BridgeTopic,
+    "`[bridges.tls]`": BridgeTls,
+    "`[bridges.tcp_keepalive]`": TcpKeepalive,
 }
 
 

@@ -83,7 +83,7 @@ class Wall:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._ahead = 0.0
         now = time.time
-        monkeypatch.setattr("telex.server.broker.time", lambda: now() + self._ahead)
+        monkeypatch.setattr("telex.server.clock.time", lambda: now() + self._ahead)
 
     def advance(self, seconds: float) -> None:
         self._ahead += seconds

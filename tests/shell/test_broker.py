@@ -324,3 +324,22 @@ async def test_who_comes_while_the_broker_stops_is_sent_away() -> None:
     handler = broker.opened(late)
     assert late.is_closed
     handler.lost("the test is over")
+
+
+async def test_what_leaves_does_not_wait_for_all_that_comes_in_a_turn() -> None:
+    async with telex.Broker(port=0) as broker, connected(broker.port) as sub:
+        await sub.subscribe("a")
+        broker.turns.watch(broker.now(), 0, 0)
+        turns = broker.turns.durations.cumulative()[-1]
+        broker.engine.publish(Message("a", b"x", 0, retain=False), None, broker.now())
+        (outbox,) = broker.engine.ready
+        broker.taken(100_000)
+        assert outbox.frames
+        broker.taken(31_072)  # no other turn has come: uvloop reads on and on
+        assert not outbox.frames
+        assert broker.turns.durations.cumulative()[-1] == turns + 1
+        assert await sub.receive() == Publish("a", b"x")
+        broker.engine.publish(Message("a", b"y", 0, retain=False), None, broker.now())
+        broker.taken(131_072)  # a turn that begins with much is measured like others
+        assert not outbox.frames
+        assert broker.turns.durations.cumulative()[-1] == turns + 2

@@ -102,13 +102,13 @@ def test_only_our_files_are_given_away(place: Path) -> None:
     data.mkdir()
     secret = place / "secret"
     secret.write_text("root's")
-    for name in ("telex.db", "telex.db-wal", "scram.secret"):
+    for name in ("telex.db", "telex.db-wal", "scram.secret", "bridges.json"):
         (data / name).write_text("")
     (data / "telex.db-link").symlink_to(secret)
     os.link(secret, data / "telex.db-hard")
     in_a_process('give_to("nobody", Path(sys.argv[1]))\nprint("{}")', str(data))
     mine = NOBODY.pw_uid if IS_ROOT else os.geteuid()
-    for name in ("telex.db", "telex.db-wal", "scram.secret"):
+    for name in ("telex.db", "telex.db-wal", "scram.secret", "bridges.json"):
         assert (data / name).stat().st_uid == mine
     assert data.stat().st_uid == mine
     assert secret.stat().st_uid == os.geteuid()

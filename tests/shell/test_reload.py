@@ -293,7 +293,7 @@ async def test_sys_topics_go_on_with_another_interval(before: int, after: int) -
         await broker.reload(config(None, sys_interval=after))
         async with inside(broker.port, Connect("c", keep_alive=0)) as client:
             await client.subscribe("$SYS/broker/uptime")
-            now = broker._clock.now()
+            now = broker.now()
             interval = after or 1
             broker._next_second = (int(now) // interval + 10) * interval
             assert broker._tick_timer is not None

@@ -45,6 +45,7 @@ async def test_it_names_every_operation_with_its_types(tmp_path: Path) -> None:
             "GET /sessions",
             "DELETE /sessions/{id}",
             "GET /subscriptions",
+            "GET /bridges",
             "GET /bans",
             "POST /bans",
             "DELETE /bans/{id}",

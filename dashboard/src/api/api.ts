@@ -6,6 +6,7 @@
 
 import type {
   Ban,
+  BridgeInfo,
   BrokerEvent,
   BrokerInfo,
   ClientInfo,
@@ -101,6 +102,10 @@ export class Api {
 
   subscriptions(clientId: string, after?: string): Promise<Page<SubscriptionInfo>> {
     return this.ask("GET", "subscriptions", { client_id: clientId, limit: 200, after });
+  }
+
+  bridges(): Promise<Page<BridgeInfo>> {
+    return this.ask("GET", "bridges", { limit: 200 });
   }
 
   bans(after?: string): Promise<Page<Ban>> {

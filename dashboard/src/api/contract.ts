@@ -87,6 +87,8 @@ export interface ClientRates {
 
 export interface ClientInfo {
   readonly client_id: string;
+  /** The name of the bridge that it is; null: a client. */
+  readonly bridge: string | null;
   readonly user: string | null;
   readonly address: string;
   readonly listener: string;
@@ -112,6 +114,8 @@ export interface ClientInfo {
 export interface SessionInfo {
   readonly client_id: string;
   readonly connected: boolean;
+  /** The name of the bridge that it belongs to; null: a client's. */
+  readonly bridge: string | null;
   readonly user: string | null;
   /** Seconds that it outlives its connection; null: for ever. */
   readonly session_expiry: number | null;
@@ -120,6 +124,43 @@ export interface SessionInfo {
   readonly queued: number;
   readonly in_flight: number;
   readonly dropped: number;
+}
+
+/** `waiting`: for the next attempt. `idle`: a lazy one, without enough messages. `ended`: started once, and over. */
+export type BridgeState = "open" | "connecting" | "waiting" | "idle" | "ended";
+
+export interface BridgeInfo {
+  readonly name: string;
+  readonly state: BridgeState;
+  readonly since: string;
+  /** Where it is connected, or has tried last. */
+  readonly address: string;
+  /** Why the last connection or attempt ended; null: none has. */
+  readonly reason: string | null;
+  /** null: it does not try again by time. */
+  readonly next_attempt: string | null;
+  readonly version: string;
+  /** Its version; null: none. */
+  readonly tls: string | null;
+  /** At the remote broker. */
+  readonly client_id: string;
+  readonly local_client_id: string;
+  readonly queued: number;
+  readonly in_flight: number;
+  /** Seconds from the arrival of a message here to the remote broker's word that it has it. */
+  readonly delay: number;
+  /** These and all that follow since the broker's start. */
+  readonly connections: number;
+  readonly messages_received: number;
+  readonly messages_sent: number;
+  readonly bytes_received: number;
+  readonly bytes_sent: number;
+  readonly rates: ClientRates;
+  readonly filtered: number;
+  readonly looped: number;
+  readonly rejected: number;
+  /** Topic filters that it may not subscribe to, and why. */
+  readonly refused: Readonly<Record<string, string>>;
 }
 
 export interface SubscriptionInfo {

@@ -1,4 +1,4 @@
-"""``telex config``: show what a broker would do, and turn a mosquitto.conf into a telex.toml."""
+"""``telex config``: show what a broker would do, and turn a mosquitto.conf into a telex.toml, or back."""
 
 import os
 import re
@@ -11,6 +11,7 @@ from telex.cli.main import Parser, fail
 from telex.server.config import Config, ConfigError
 from telex.server.environment import with_environment
 from telex.server.mosquitto_conf import read_mosquitto_conf
+from telex.server.mosquitto_writing import write_mosquitto_conf
 from telex.server.toml import Warn, problems, read_text, read_toml, write_toml, written
 
 _TOML_LINE: Final = re.compile(r"""\s*(\[|[\w."'-]+\s*=)""")
@@ -27,8 +28,10 @@ def run(arguments: Sequence[str]) -> int:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     show = commands.add_parser("show", help="print all settings that are in effect, as telex.toml; secrets are hidden")
     show.add_argument("-c", "--config", metavar="FILE", help="telex.toml or mosquitto.conf (none: the defaults)")
-    turn = commands.add_parser("convert", help="print a mosquitto.conf as telex.toml; warnings go to standard error")
-    turn.add_argument("config", metavar="FILE", help="the mosquitto.conf")
+    turn = commands.add_parser(
+        "convert", help="print a mosquitto.conf as telex.toml, or the other way; warnings go to standard error"
+    )
+    turn.add_argument("config", metavar="FILE", help="the mosquitto.conf, or the telex.toml")
     for command in (show, turn):
         command.add_argument(
             "--lenient", action="store_true", help="warn of options that are unknown or refused, and go on"
@@ -36,7 +39,8 @@ def run(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     try:
         if options.command == "convert":
-            text = write_toml(read_mosquitto_conf(options.config, lenient=options.lenient, warn=warn))
+            config = read_config(options.config, lenient=options.lenient, warn=warn)
+            text = write_toml(config) if is_mosquitto_conf(options.config) else write_mosquitto_conf(config, warn)
             print(f"# What {Path(options.config).name} says.\n{text}", end="")
         else:
             config = effective_config(options.config, os.environ, lenient=options.lenient, warn=warn)

@@ -16,6 +16,7 @@ COMMANDS: Final = {
     "passwd": "make and change password files (the flags of mosquitto_passwd)",
     "acl": "find out what a client may do, and which rule says so",
     "config": "show a broker's settings; turn a mosquitto.conf into a telex.toml",
+    "bridge": "show how the bridges of a running broker are",
     "reload": "let a running broker read its files again",
     "tls": "make certificates for a broker and its clients",
     "doctor": "find out why a connection fails",

@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import platformdirs
 from msgspec import structs
 
@@ -49,6 +50,7 @@ _LOOKS: Final = (700, 10, 70)  # 490,000 new objects between two looks through a
 _FILES: Final = 65_536  # for which the kernel is asked to make room: half a MiB
 _MANY: Final = 1_000  # connections, after which it is worth the while to give memory back
 _RELOAD: Final = "reload"
+_BRIDGES: Final = "bridges"
 _THIS_MACHINE: Final = ("127.0.0.1", "[::1]", "0.0.0.0", "[::]")  # addresses of listeners that `localhost` reaches
 
 
@@ -333,11 +335,13 @@ class _Service:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def carry_out(self, order: str) -> str:
-        """Carry out an order of ``telex reload``; says what that came to.
+        """Carry out an order of ``telex reload`` or ``telex bridge``; says what that came to.
 
         Raises:
             OSError, ValueError: it cannot be done; everything is as before.
         """
+        if order == _BRIDGES:
+            return msgspec.json.encode(self.broker.bridges.statuses()).decode()
         if order != _RELOAD:
             raise ValueError(f"there is no order {order!r}")
         async with self._reloading:

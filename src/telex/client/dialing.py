@@ -78,6 +78,7 @@ class Dialer:
             ``socks5h``, ``socks4a`` and ``http`` the proxy looks up the broker's name.
         bind: the local address that connections come from.
         websocket_headers: further headers of a WebSocket's request.
+        socket_options: what else is set on a TCP socket: level, option and value of ``setsockopt``.
         use_srv: the address's host is a domain whose brokers DNS names (``_mqtt._tcp``, ``_secure-mqtt._tcp``); its
             port does not count then. Certificates must be for that domain: nobody vouches for what DNS says.
         resolver: asks for that; by default, one made from this system's settings.
@@ -94,10 +95,12 @@ class Dialer:
         proxy: str | None = None,
         bind: str = "",
         websocket_headers: Mapping[str, str] | None = None,
+        socket_options: Sequence[tuple[int, int, int]] = (),
         use_srv: bool = False,
         resolver: "Resolver | None" = None,
     ) -> None:
         self.address = address
+        self._socket_options = socket_options
         self._bind = bind
         self._headers = dict(websocket_headers or {})
         self._use_srv = use_srv
@@ -170,6 +173,7 @@ class Dialer:
             proxy=self._proxy_url,
             bind=self._bind,
             websocket_headers=self._headers,
+            socket_options=self._socket_options,
             resolver=self._resolver,
         )
         other._tls = self._tls
@@ -313,6 +317,12 @@ class Dialer:
             sock = await self._proxy.reach(target.host, target.port, self._bind)
         # asyncio does so for sockets that it makes itself: an acknowledgement must not wait for that of the kernel.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            for level, option, value in self._socket_options:
+                sock.setsockopt(level, option, value)
+        except BaseException:
+            sock.close()
+            raise
         return sock
 
     def _name(self, target: Target) -> str:

@@ -19,31 +19,26 @@ from telex.codes import (
     reason_name,
     reason_text,
 )
+from telex.engine import hops
+from telex.engine.crossing import Crossing
+from telex.engine.end import BROKER_TAKES, End
 from telex.engine.engine import Engine, message_of
 from telex.engine.login import Login
 from telex.engine.message import Message
 from telex.engine.options import Options
-from telex.engine.outbox import Outbox
+from telex.engine.outbox import BelowMountPoint
 from telex.engine.permissions import DENIED, Grant, Permissions, publishing
 from telex.engine.samples import REQUEST as SAMPLE_REQUEST
 from telex.engine.samples import period_of
-from telex.engine.seams import Client
 from telex.engine.session import Session, Subscription
 from telex.engine.visit import Visit
 from telex.errors import ProtocolError
 from telex.wire.data import MAX_STRING_BYTES
-from telex.wire.decode import Decoder
 from telex.wire.encode import (
     PINGRESP_BYTES,
-    PUBACK_FIRST,
-    PUBCOMP_FIRST,
-    PUBREC_FIRST,
-    PUBREL_FIRST,
     encode,
-    encode_acknowledgement,
 )
 from telex.wire.packets import (
-    Acknowledgement,
     Auth,
     ConnAck,
     Connect,
@@ -73,7 +68,7 @@ _IMPLEMENTATION_SPECIFIC_ERROR: Final = 0x83
 _LONGEST_REASON: Final = 500  # characters of a Reason String: a SUBSCRIBE may be refused for a thousand reasons
 
 
-class Connection(Client):
+class Connection(End):
     """One connection, from its first byte to its last.
 
     Args:
@@ -87,27 +82,16 @@ class Connection(Client):
     def __init__(
         self, engine: Engine, stream: object, visit: Visit, now: float, options: Options | None = None
     ) -> None:
-        super().__init__()
         if options is None:
             options = engine.options
-        self.engine = engine
-        self.options = options
-        self.visit = visit
-        visit.began_at = now
+        largest = min(options.maximum_connect_size, options.maximum_packet_size)
+        super().__init__(engine, stream, visit, now, options, largest=largest)
         self._mount_point = options.mount_point
-        self.outbox = Outbox(engine.ready, engine.holding, engine.stats, options.max_outbox_bytes, stream, visit)
-        self.decoder = Decoder(min(options.maximum_connect_size, options.maximum_packet_size))
-        self.session: Session | None = None  # None before the client is admitted and after the end
         self.connect: Connect | None = None  # until it is admitted or refused
-        self.version = 0
-        self.keep_alive = 0  # seconds; 0: no time-out
-        self.last_received = now  # when the last whole packet came
-        self.is_closed = False
-        self._is_receiving = False
         self._is_unanswered = False  # it sent what could not be stored, and no answer could say so
         self._may_keep = False  # CONNECT asked for a session that outlives the connection
-        self._aliases: dict[int, str] | None = None  # topic aliases of the client
-        self._wants_reasons = True  # Request Problem Information, for v5
+        self._is_bridge = False  # it said so in v3, which has no other word for what its subscriptions are to be
+        self._peer = ""  # the broker whose bridge the client is; empty: it is none
         self._login: Login | None = None  # that goes on: the first one, or an authentication again
         self._identity: Connect | None = None  # who authenticates by a method, as its CONNECT said
         engine.stats.sockets_opened += 1
@@ -115,26 +99,6 @@ class Connection(Client):
         engine.deadlines.set(self, now + options.connect_timeout)
 
     # Bytes and time
-
-    def receive(self, data: bytes, now: float) -> None:
-        """Take in bytes as they come. What they ask for is done when this returns."""
-        if self.is_closed:
-            return
-        self.engine.stats.bytes_received += len(data)
-        self.visit.bytes_received += len(data)
-        self.decoder.receive(data)
-        self._handle_packets(now)
-
-    def take(self, now: float) -> bytes:
-        """All that may leave, as one piece; what waited in the session for room in the outbox follows."""
-        data = self.outbox.take()
-        session = self.session
-        if session is not None:
-            if not session.queue.is_empty:
-                session.send_waiting(now)
-            if session.samples is not None:
-                session.samples.flush(now)
-        return data
 
     def closed(self, now: float, reason: str = "the client closed it") -> None:
         """The connection is gone, without a word of the client."""
@@ -163,24 +127,6 @@ class Connection(Client):
 
     def _watch_keep_alive(self) -> None:
         self.engine.deadlines.set(self, self.last_received + self.keep_alive * 1.5)
-
-    def _handle_packets(self, now: float) -> None:
-        self._is_receiving = True
-        try:
-            while not self.is_closed and not self.is_waiting:
-                packet = self.decoder.next_packet()
-                if packet is None:
-                    break
-                self.last_received = now
-                self.engine.stats.packets_received += 1
-                self._handle(packet, now)
-                trouble = self.outbox.trouble
-                if trouble is not None and not self.is_closed:
-                    raise trouble
-        except ProtocolError as error:
-            self._fail(error, now)
-        finally:
-            self._is_receiving = False
 
     def _handle(self, packet: Packet, now: float) -> None:
         session = self.session
@@ -279,22 +225,16 @@ class Connection(Client):
             self._end(str(error), now=now)
 
     def _end(self, reason: str, *, now: float, with_will: bool = True) -> None:
-        self.is_closed = True
         self.connect = None
         self._identity = None
         self._end_login()
         if self._is_unanswered:
             self.engine.unanswered.pop(self, None)
-        self.engine.deadlines.drop(self)
         self.engine.stats.sockets_open -= 1
-        if self.engine.journal.is_failing:
-            self.outbox.forget_held()  # nobody knows when it could leave
-        self.outbox.close()
-        session = self.session
-        if session is not None:
-            self.session = None
-            self.engine.observer.disconnected(self.visit, reason, now)
-            self.engine.close_session(session, with_will=with_will, now=now)
+        super()._end(reason, now=now, with_will=with_will)
+
+    def _left(self, reason: str, now: float) -> None:
+        self.engine.observer.disconnected(self.visit, reason, now)
 
     def _end_login(self) -> None:
         login = self._login
@@ -307,6 +247,7 @@ class Connection(Client):
     def _on_connect(self, packet: Connect, now: float) -> None:
         self.version = packet.version
         self.connect = packet
+        self._is_bridge = packet.is_bridge
         self.decoder.maximum_packet_size = self.options.maximum_packet_size
         visit = self.visit
         visit.version = packet.version
@@ -322,6 +263,7 @@ class Connection(Client):
         if packet.version == MQTT_5:
             outbox.maximum_packet_size = said.maximum_packet_size or MAX_PACKET_BYTES
             self._wants_reasons = said.request_problem_information != 0  # [MQTT-3.1.2-29]
+            self._peer = hops.said(said, hops.BRIDGE)
         options = self.options
         will = packet.will
         said_of_will = ""
@@ -378,7 +320,8 @@ class Connection(Client):
         # No id is refused, whatever its characters [MQTT-3.1.3-5].
         client_id = packet.client_id or self.visit.given_id  # [MQTT-3.1.3-6]
         outbox = self.outbox
-        outbox.mount_point = self._mount_point
+        if self._mount_point:
+            outbox.outlook = BelowMountPoint(self._mount_point)
         outbox.alias_maximum = min(said.topic_alias_maximum or 0, options.topic_alias_maximum_out)  # [MQTT-3.1.2-27]
         self.keep_alive = packet.keep_alive  # [MQTT-3.2.2-22]
         wished_expiry = self._wished_expiry(packet)
@@ -404,7 +347,10 @@ class Connection(Client):
             outbox,
             clean_start=packet.clean_start,
             expiry_interval=expiry,
-            receive_maximum=min(said.receive_maximum or MAX_PACKET_ID, options.max_inflight_messages),
+            receive_maximum=min(
+                said.receive_maximum or (BROKER_TAKES if self._is_bridge and self.version != MQTT_5 else MAX_PACKET_ID),
+                options.max_inflight_messages,
+            ),
             allowed=options.receive_maximum,
             permissions=permissions,
             will=packet.will,
@@ -412,6 +358,7 @@ class Connection(Client):
         )
         self.session = session
         session.user = self.visit.user
+        session.crossing = Crossing(self.engine.hops, self._peer) if self._peer else None
         self.visit.client_id = client_id
         self.visit.keep_alive = self.keep_alive
         # v3.1 has no session present flag, its byte is reserved.
@@ -431,6 +378,10 @@ class Connection(Client):
     def _has_room_for(self, client_id: str, *, is_kept: bool, is_new: bool, now: float) -> bool:
         """Whether the client can have its session; otherwise it is sent away."""
         engine = self.engine
+        if client_id in engine.crossings:
+            text = "the client id is that of a bridge, whose session is nobody else's"
+            self.disconnect(ReasonCode.CLIENT_IDENTIFIER_NOT_VALID, text, now)
+            return False
         session = engine.sessions.get(client_id)
         if session is None and len(engine.sessions) >= self.options.max_sessions:
             text = f"there are {len(engine.sessions):,} sessions, as many as max_sessions allows"
@@ -570,44 +521,10 @@ class Connection(Client):
             Auth(reason_code, Properties(authentication_method=method, authentication_data=data or None)), MQTT_5
         )
 
-    # Answers
-
-    def _promise(self, frame: bytes, before: int = -1) -> None:
-        """Answer with what may only leave when all that was recorded by now is safe.
-
-        ``before`` is the journal's position when the question came: if no record was
-        written since, the answer promises none.
-        """
-        journal = self.engine.journal
-        after = 0 if journal.appended == before else journal.appended
-        self.outbox.append(frame, self.outbox.in_order(after, journal.committed))
-
-    def _append_in_order(self, frame: bytes) -> None:
-        """Add what promises no record, and may not overtake what does."""
-        self.outbox.append(frame, self.outbox.in_order(0, 0))
-
-    def _in_words(self, packet: ConnAck | Disconnect | SubAck | Acknowledgement, text: str) -> bytes:
-        """A refusal as v5 writes it, with the Reason String if the client wants one [MQTT-3.1.2-29] and it fits.
-
-        [MQTT-3.2.2-19] [MQTT-3.4.2-2] [MQTT-3.5.2-2] [MQTT-3.6.2-2] [MQTT-3.7.2-2] [MQTT-3.9.2-1] [MQTT-3.14.2-3]
-
-        Answers of ours have no User Properties: [MQTT-3.2.2-20] [MQTT-3.4.2-3] [MQTT-3.5.2-3] [MQTT-3.6.2-3]
-        [MQTT-3.7.2-3] [MQTT-3.9.2-2] [MQTT-3.14.2-4]
-        """
-        plain = encode(packet, MQTT_5)
-        if not self._wants_reasons:
-            return plain
-        if packet.properties is None:
-            packet.properties = Properties()
-        packet.properties.reason_string = text[:_LONGEST_REASON]
-        worded = encode(packet, MQTT_5)
-        return worded if len(worded) <= self.outbox.maximum_packet_size else plain
-
     # PUBLISH
 
     def _on_publish(self, session: Session, packet: Publish, now: float) -> None:
-        engine = self.engine
-        stats = engine.stats
+        stats = self.engine.stats
         stats.publish_received += 1
         self.visit.publish_received += 1
         stats.publish_bytes_received += len(packet.payload)
@@ -637,44 +554,9 @@ class Connection(Client):
             if not _is_granted(grant, 0, packet.retain):
                 self._denied_v3("publish", topic, grant, now)
             elif len(packet.payload) <= self.options.maximum_payload_size:
-                engine.publish(message, session, now)
+                self._pass_on(message, session, now)
             else:
                 stats.publish_dropped += 1
-
-    def _on_acknowledged_publish(self, session: Session, packet_id: int, message: Message, now: float) -> None:
-        """Take in a PUBLISH of QoS 1 or 2, and answer it."""
-        engine = self.engine
-        journal = engine.journal
-        # To clear what somebody else has just cleared records nothing, and promises that it is gone.
-        before = -1 if message.retain else journal.appended
-        first = PUBACK_FIRST if message.qos == 1 else PUBREC_FIRST
-        if message.qos == 2 and session.receiver.owns(packet_id):  # a repeat [MQTT-4.3.3-10]
-            self._promise(encode_acknowledgement(PUBREC_FIRST, packet_id))
-            return
-        reason_code, text = self._refusal_to_publish(session, message)
-        if reason_code >= 0x80 and self.version == MQTT_5:  # the exchange is over [MQTT-4.3.3-9]
-            session.receiver.accept_at_once()
-            self._append_in_order(self._in_words(_first_answer(message.qos, packet_id, reason_code), text))
-            return
-        if reason_code == _NOT_AUTHORIZED and self.options.v3_denied_publish == "disconnect":
-            self.disconnect(_NOT_AUTHORIZED, text, now)
-            return
-        if reason_code == ReasonCode.QUOTA_EXCEEDED and journal.is_failing:
-            self._leave_unanswered()  # v3 has no other word than yes
-            return
-        if message.qos == 1:
-            session.receiver.accept_at_once()
-        else:
-            session.own(packet_id)
-            if session.number:
-                message.after = journal.appended  # it goes on when its id is safe: so it never goes on twice
-        if reason_code < 0x80 and not engine.publish(message, session, now):
-            reason_code = _NO_MATCHING_SUBSCRIBERS
-        # By its packet id [MQTT-2.2.1-5] [MQTT-3.3.4-1] [MQTT-4.3.2-4] [MQTT-4.3.3-8].
-        if reason_code == _NO_MATCHING_SUBSCRIBERS and self.version == MQTT_5:
-            self._promise(encode(_first_answer(message.qos, packet_id, reason_code), MQTT_5), before)
-        else:
-            self._promise(encode_acknowledgement(first, packet_id), before)
 
     def _refusal_to_publish(self, session: Session, message: Message) -> tuple[int, str]:
         """Why a PUBLISH of QoS 1 or 2 is refused, as a reason code and in words; 0 if it is not."""
@@ -691,19 +573,23 @@ class Connection(Client):
             return _QUOTA_EXCEEDED, "the broker retains as much as it may"
         return _SUCCESS, ""
 
-    def _denied(self, action: str, topic: str, grant: Grant) -> None:
-        self.engine.observer.denied(self.visit, action, topic, grant.rule)
-
     def _denied_v3(self, action: str, topic: str, grant: Grant, now: float) -> None:
         """A client may not do what it did, and its version or QoS has no word for that."""
         self._denied(action, topic, grant)
         if self.version != MQTT_5 and self.options.v3_denied_publish == "disconnect":
             self.disconnect(_NOT_AUTHORIZED, f"no permission to publish to {topics.shown(topic)}", now)
 
-    def _leave_unanswered(self) -> None:
-        """The client shall send it again, on its next connection: it is told to come by the end of this one."""
-        self._is_unanswered = True
-        self.engine.unanswered[self] = None
+    def _leaves_unanswered(self, reason_code: int, text: str, now: float) -> bool:
+        """Whether a v3 PUBLISH that is refused gets no answer: v3 has no other word than yes."""
+        if reason_code == _NOT_AUTHORIZED and self.options.v3_denied_publish == "disconnect":
+            self.disconnect(_NOT_AUTHORIZED, text, now)
+            return True
+        if reason_code == _QUOTA_EXCEEDED and self.engine.journal.is_failing:
+            # It shall send it again, on its next connection: it is told to come by the end of this one.
+            self._is_unanswered = True
+            self.engine.unanswered[self] = None
+            return True
+        return False
 
     def _check_properties(self, topic: str, properties: Properties) -> str:
         """Check what a client may not say with a PUBLISH, and resolve its topic alias: the topic."""
@@ -712,24 +598,7 @@ class Connection(Client):
                 ReasonCode.PROTOCOL_ERROR, "a client may not send a subscription identifier [MQTT-3.3.4-6]"
             )
         alias = properties.topic_alias
-        if alias is None:
-            return topic
-        if alias > self.options.topic_alias_maximum:  # [MQTT-3.3.2-9]
-            raise ProtocolError(
-                ReasonCode.TOPIC_ALIAS_INVALID,
-                f"topic alias {alias}, we allowed 1 to {self.options.topic_alias_maximum} [MQTT-3.3.2-9]",
-            )
-        if self._aliases is None:
-            self._aliases = {}  # new with each connection [MQTT-3.3.2-7]
-        if topic:
-            self._aliases[alias] = topic  # [MQTT-3.3.2-12]
-            return topic
-        known = self._aliases.get(alias)
-        if known is None:
-            raise ProtocolError(
-                ReasonCode.PROTOCOL_ERROR, f"topic alias {alias} was never given a topic (section 3.3.2.3.4)"
-            )
-        return known
+        return topic if alias is None else self._resolve_alias(topic, alias, self.options.topic_alias_maximum)
 
     def _check_capabilities(self, qos: int, retain: bool) -> None:
         options = self.options
@@ -739,25 +608,6 @@ class Connection(Client):
             )
         if retain and not options.retain_available:  # [MQTT-3.2.2-14]
             raise ProtocolError(ReasonCode.RETAIN_NOT_SUPPORTED, "a retained message, we said no [MQTT-3.2.2-14]")
-
-    def _on_pubrel(self, session: Session, packet: PubRel) -> None:
-        if session.disown(packet.packet_id) or self.version != MQTT_5:  # [MQTT-4.3.3-11]
-            self._promise(encode_acknowledgement(PUBCOMP_FIRST, packet.packet_id))
-        else:
-            self._answer_unknown(PubComp(packet.packet_id, ReasonCode.PACKET_IDENTIFIER_NOT_FOUND))
-
-    def _on_pubrec(self, session: Session, packet: PubRec, now: float) -> None:
-        is_known = session.on_pubrec(packet.packet_id, packet.reason_code, now)
-        if packet.reason_code >= 0x80:  # the exchange is over [MQTT-4.4.0-2]
-            return
-        if is_known or self.version != MQTT_5:  # [MQTT-4.3.3-4]
-            self._promise(encode_acknowledgement(PUBREL_FIRST, packet.packet_id))
-        else:
-            self._answer_unknown(PubRel(packet.packet_id, ReasonCode.PACKET_IDENTIFIER_NOT_FOUND))
-
-    def _answer_unknown(self, answer: Acknowledgement) -> None:
-        """Say that an id is not in use; it may have been a moment ago, so that this must be safe like any answer."""
-        self._promise(self._in_words(answer, f"packet id {answer.packet_id} is not in use"))
 
     # SUBSCRIBE and UNSUBSCRIBE
 
@@ -776,6 +626,9 @@ class Connection(Client):
         refusals: list[str] = []
         wanting: list[Subscription] = []  # retained messages
         for request in packet.requests:  # as if they came one by one [MQTT-3.8.4-5]
+            if self._is_bridge:
+                request.no_local = not topics.is_shared(request.topic_filter)
+                request.retain_as_published = True
             reason_code, text = self._malformed(request)
             grant = DENIED
             if reason_code < 0x80:
@@ -821,11 +674,8 @@ class Connection(Client):
 
     def _too_long(self, topic: str) -> str:
         """Why a filter, or a topic to be retained, takes more memory than we give; empty: it does not."""
-        most = self.options.max_topic_levels
-        count = topic.count("/") + 1
-        if count > most:
-            return f"{topics.shown(topic)} has {count:,} levels, we take {most:,}"
-        return _longer_than_a_string(topic) if self._mount_point else ""
+        text = super()._too_long(topic)
+        return _longer_than_a_string(topic) if not text and self._mount_point else text
 
     def _malformed(self, request: SubscriptionRequest) -> tuple[int, str]:
         """Why nobody could subscribe like that, as a reason code and in words; 0 if it is well."""
@@ -927,11 +777,6 @@ def _known(packet: Connect, client_id: str) -> Connect:
         user_name=packet.user_name,
         properties=Properties(authentication_method=method),
     )
-
-
-def _first_answer(qos: int, packet_id: int, reason_code: int) -> Acknowledgement:
-    """What a PUBLISH of QoS 1 or 2 gets as its first answer."""
-    return PubAck(packet_id, reason_code) if qos == 1 else PubRec(packet_id, reason_code)
 
 
 def _sample_period(session: Session, request: SubscriptionRequest, wish: str) -> float:

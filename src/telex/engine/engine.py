@@ -10,7 +10,9 @@ from collections.abc import Callable
 from telex import topics
 from telex.codes import NEVER_EXPIRES, ReasonCode
 from telex.engine import records
+from telex.engine.crossing import Crossing
 from telex.engine.deadlines import Deadlines
+from telex.engine.hops import Hops
 from telex.engine.message import Message
 from telex.engine.options import Options
 from telex.engine.outbox import Outbox
@@ -77,7 +79,9 @@ class Engine:
         self.observer = observer
         self.stats = Stats()
         self.deadlines = Deadlines()
+        self.hops = Hops(new_client_id)
         self.sessions: dict[str, Session] = {}
+        self.crossings: dict[str, Crossing] = {}  # by client id, of the bridges of ours: nobody may come with these ids
         self.subscriptions = Subscriptions()
         self.retained = Retained(self.deadlines, self._unretained)
         self.ready: list[Outbox] = []  # outboxes that have something to send
@@ -131,7 +135,7 @@ class Engine:
         """A client id for a client that brings none [MQTT-3.2.2-16]."""
         while True:
             client_id = prefix + self.new_client_id()
-            if client_id not in self.sessions:  # somebody may have come with it
+            if client_id not in self.sessions and client_id not in self.crossings:  # somebody may have come with it
                 return client_id
 
     def is_ending(self, client_id: str) -> bool:
@@ -226,6 +230,7 @@ class Engine:
     def new_session(self, client_id: str) -> Session:
         """A session for a client that has none."""
         session = self.sessions[client_id] = Session(client_id, self.surroundings, self.session_due)
+        session.crossing = self.crossings.get(client_id)
         self.stats.clients_maximum = max(self.stats.clients_maximum, len(self.sessions))
         return session
 
@@ -274,7 +279,7 @@ class Engine:
         self._wait_for(session)
 
     def end_session(self, session: Session, now: float) -> None:
-        """Forget a session [MQTT-4.1.0-2]; a will that waited is published first [MQTT-3.1.2-8]."""
+        """Forget a session, whose client is away [MQTT-4.1.0-2]; a will that waited is published [MQTT-3.1.2-8]."""
         if session.number:
             self.journal.append(records.SessionEnded(session.number))
             if self.journal.appended > self.journal.committed:
@@ -290,6 +295,9 @@ class Engine:
         self._publish_will(session, now)
         for outgoing in undelivered:
             self._deliver_to_another(outgoing, now)
+        crossing = self.crossings.get(session.client_id)
+        if crossing is not None:
+            crossing.ended(now)
 
     def session_due(self, session: Session, now: float) -> None:
         """A session's will or its end has come."""
@@ -478,14 +486,16 @@ class Engine:
         self.observer.unsubscribed(session.client_id, topic_filter)
         return True
 
-    def send_retained(self, subscription: Subscription, now: float) -> None:
-        """Send a subscription the retained messages that it matches [MQTT-3.3.1-9]."""
+    def send_retained(
+        self, subscription: Subscription, now: float, is_wanted: Callable[[Message], bool] = lambda message: True
+    ) -> None:
+        """Send a subscription the retained messages that it matches [MQTT-3.3.1-9], those of them that are wanted."""
         session = subscription.session
         permissions = session.permissions
         messages = [
             each
             for each in self.retained.matching(subscription.topic_filter, now)
-            if receiving(permissions, each.topic).may_retain
+            if receiving(permissions, each.topic).may_retain and is_wanted(each)
         ]
         for message in messages:
             limited = subscription.limited(message.topic)

@@ -47,6 +47,7 @@ class Message:
     publisher_user = ""  # the user name of who published a retained message; empty if there was none
     published_at = 0.0  # when a message was retained, in seconds since 1970; 0: nobody knows
     after = 0  # what the journal must have committed before it goes on: that a QoS 2 message is here
+    crossing = b""  # what is written on it when it leaves by a bridge, as encoded properties; see ``hops.py``
     _weight = -1  # not asked for yet
     _below: "Message | None" = None  # as it is below a mount point
     _mount_point = ""  # which one

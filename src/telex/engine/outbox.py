@@ -55,6 +55,25 @@ class _Held:
         return taken
 
 
+class Outlook:
+    """How one client sees topics: the one that stands behind a bridge by other names than ours."""
+
+    def of(self, message: Message) -> Message:
+        """A message as the client sees it."""
+        raise NotImplementedError
+
+
+class BelowMountPoint(Outlook):
+    """Topics without their beginning, which all that the client sees has in common."""
+
+    def __init__(self, mount_point: str) -> None:
+        self.mount_point = mount_point
+
+    def of(self, message: Message) -> Message:
+        """A message as the client sees it."""
+        return message.below(self.mount_point)
+
+
 class Outbox:
     """The bytes that wait for one connection.
 
@@ -97,7 +116,9 @@ class Outbox:
         self.is_closing = False  # nothing is added any more; when all has left, the connection closes
         self.version = 0  # of the protocol; 0 before CONNECT
         self.maximum_packet_size = codes.MAX_PACKET_BYTES  # that the client takes
-        self.mount_point = ""  # what its client does not see of topics
+        self.maximum_qos = 2  # that the client takes
+        self.mask = 0xFF  # of the first byte of a PUBLISH: without RETAIN, if the client takes no retained messages
+        self.outlook: Outlook | None = None  # None: the client sees topics as they are
         self.alias_maximum = 0  # topic aliases that the client takes
         self._aliases: dict[str, bytes] = {}  # topic -> its alias as an encoded property
 
@@ -246,15 +267,16 @@ class Outbox:
         """
         if self.size > self.max_bytes or self.is_closing:
             return False
+        outlook = self.outlook
+        if outlook is not None:
+            message = outlook.of(message)
         if first == PUBLISH_FIRST and not extra and self.alias_maximum == 0:
-            if self.mount_point:
-                message = message.below(self.mount_point)
             frame = message.plain(self.version, now)
             if len(frame) > self.maximum_packet_size:
                 return False
         else:
             may_leave = after == 0 and not self.is_opening
-            encoding = self.encoding(message, first, extra, now, gives_alias=may_leave)
+            encoding = self._encoding(message, first, extra, now, gives_alias=may_leave)
             if encoding is None:
                 return False
             frame = encoding.whole
@@ -273,8 +295,16 @@ class Outbox:
         always spelled out. ``gives_alias`` is for what may leave at once: what overtakes a
         packet that is held could not use an alias that it gives.
         """
-        if self.mount_point:
-            message = message.below(self.mount_point)
+        outlook = self.outlook
+        if outlook is not None:
+            message = outlook.of(message)
+        return self._encoding(message, first, extra, now, gives_alias=gives_alias)
+
+    def _encoding(
+        self, message: Message, first: int, extra: bytes, now: float, *, gives_alias: bool
+    ) -> Encoding | None:
+        """The same for a message as the client sees it."""
+        first &= self.mask
         if self.alias_maximum > 0 and first & 0x08 == 0:
             encoding = self._with_alias(message, first, extra, now, gives_alias=gives_alias)
             if encoding is not None and encoding.size <= self.maximum_packet_size:

@@ -29,6 +29,7 @@ class Outgoing(Delivery):
         self.extra = extra  # encoded properties that are the subscription's own
         self.shared = shared  # the filter of the Shared Subscription that it came by; empty: none
         self.number = 0  # in the records; 0: it makes none
+        self.is_over = False  # its way is
 
 
 class Queue:
@@ -66,12 +67,13 @@ class Queue:
 
     def keep(self, outgoing: Outgoing) -> None:
         """It is in memory, until it is done."""
-        self._surroundings.memory += _memory_of(outgoing.message)
+        self._surroundings.memory += memory_of(outgoing.message)
 
     def done(self, outgoing: Outgoing) -> None:
         """Its way is over."""
         surroundings = self._surroundings
-        surroundings.memory -= _memory_of(outgoing.message)
+        surroundings.memory -= memory_of(outgoing.message)
+        outgoing.is_over = True
         if outgoing.number:
             surroundings.journal.append(records.Done(outgoing.number))
 
@@ -101,7 +103,7 @@ class Queue:
     def fits_into_memory(self, message: Message) -> bool:
         """Whether a message may wait in memory; behind what waits in the store it may not."""
         surroundings = self._surroundings
-        return self.stored == 0 and surroundings.memory + _memory_of(message) <= surroundings.options.max_queue_memory
+        return self.stored == 0 and surroundings.memory + memory_of(message) <= surroundings.options.max_queue_memory
 
     def drop_oldest(self, *, room: int, most: int) -> list[Message]:
         """Give up what has waited longest, until no more than these wait: what was given up."""
@@ -218,6 +220,6 @@ class Queue:
         self.stored_bytes = 0
 
 
-def _memory_of(message: Message) -> int:
+def memory_of(message: Message) -> int:
     """What a message on its way adds to the memory in use, in bytes."""
     return _OVERHEAD + message.weight

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from typing import Final
 
 from telex import topics
-from telex.codes import MQTT_5, NEVER_EXPIRES, PropertyId
+from telex.codes import MAX_PACKET_ID, MQTT_5, NEVER_EXPIRES, PropertyId
 from telex.engine import records
+from telex.engine.crossing import Crossing
 from telex.engine.deadlines import Deadlines, Timed
 from telex.engine.message import PUBLISH_FIRST, Message
 from telex.engine.outbox import Outbox
@@ -125,6 +126,11 @@ class Session(Timed):
         self.sender: Sender[Outgoing] = Sender()
         self.receiver = Receiver()
         self.queue = Queue(client_id, surroundings)  # what cannot be sent now
+        self.crossing: Crossing | None = None  # None: its client is no bridge
+        self.max_queued_messages = 0  # that wait for it; 0: as the options say
+        self.max_queued_bytes = 0  # of their payloads; 0: as the options say
+        self._doubted: bytearray | None = None  # by QoS 2 packet id, whether its client may own it, for all we know
+        self._repeat = _DUP  # of the first byte of what is sent again; 0: to its client it is new
         self.samples: Samples | None = None  # of its sampled subscriptions; None: there were none on this connection
         self.ends_at = 0.0  # when its time is over; 0: while it is connected, or never
         self.will: Will | None = None
@@ -147,6 +153,12 @@ class Session(Timed):
         At the lower of its QoS and the granted one [MQTT-3.8.4-8] [MQTT-4.8.2-3]; RETAIN stays
         only if the subscription asks for it [MQTT-3.3.1-12] [MQTT-3.3.1-13].
         """
+        extra = subscription.extra
+        crossing = self.crossing
+        if crossing is not None:
+            if not crossing.admits(message, now):
+                return
+            extra = crossing.completed(message, extra)
         qos = message.qos
         if qos > subscription.qos:
             qos = subscription.qos
@@ -154,11 +166,10 @@ class Session(Timed):
         if message.retain and subscription.retain_as_published:
             first |= 1
         if qos == 0:
-            self._deliver_at_once(message, first, subscription.extra, now)
+            self._deliver_at_once(message, first, extra, now)
         else:
-            options = self.surroundings.options
-            room, most = options.max_queued_messages, options.max_queued_bytes
-            self._deliver_safely(message, first, subscription, now, room=room, most=most)
+            shared = subscription.topic_filter if subscription.is_shared else ""
+            self._deliver_safely(message, first, extra, shared, now)
 
     def deliver_retained(self, message: Message, subscription: Subscription, count: int, now: float) -> None:
         """Send one of ``count`` retained messages for a new subscription; RETAIN is set (v3 [MQTT-3.3.1-8]).
@@ -166,20 +177,38 @@ class Session(Timed):
         They are there already and no more than they are, so all of them may wait
         [MQTT-3.3.1-9] beside what waits otherwise.
         """
+        extra = subscription.extra
+        crossing = self.crossing
+        if crossing is not None:
+            if not crossing.admits(message, now):
+                return
+            extra += crossing.written_on(message)
         qos = min(message.qos, subscription.qos)
         first = PUBLISH_FIRST | qos << 1 | 1
         if subscription.is_sampled and self.samples is not None:
-            self.samples.add_retained(message, first, subscription.extra)
+            self.samples.add_retained(message, first, extra)
         elif qos == 0:
-            self._deliver_at_once(message, first, subscription.extra, now)
+            self._deliver_at_once(message, first, extra, now)
         else:
-            room = self.surroundings.options.max_queued_messages + count
-            self._deliver_safely(message, first, subscription, now, room=room, most=_NO_LIMIT)
+            self._deliver_safely(message, first, extra, "", now, beside=count)
+
+    @property
+    def _room(self) -> int:
+        """How many messages may wait."""
+        return self.max_queued_messages or self.surroundings.options.max_queued_messages
+
+    @property
+    def _most(self) -> int:
+        """And how many bytes their payloads may have together."""
+        return self.max_queued_bytes or self.surroundings.options.max_queued_bytes
 
     def _deliver_at_once(self, message: Message, first: int, extra: bytes, now: float) -> None:
         """QoS 0: now or never, and never with DUP [MQTT-4.3.1-1]."""
         outbox = self.outbox
         if outbox is None:
+            crossing = self.crossing
+            if crossing is not None:
+                crossing.keep(message, first, extra)
             return
         after = message.after
         if after > 0 and after <= self.journal.committed:
@@ -196,28 +225,30 @@ class Session(Timed):
             self.surroundings.observer.dropping(self.client_id, message.topic, _NOT_TAKEN)
 
     def _deliver_safely(
-        self, message: Message, first: int, subscription: Subscription, now: float, *, room: int, most: int
+        self, message: Message, first: int, extra: bytes, shared: str, now: float, *, beside: int = 0
     ) -> None:
-        """QoS 1 and 2: now, or as one of ``room`` that wait, with payloads of ``most`` bytes together."""
+        """QoS 1 and 2: now, or as one of those that wait; or of so many ``beside`` them, whatever their payloads."""
         outbox = self.outbox
         queue = self.queue
         if outbox is not None and queue.is_empty and self.sender.can_send and outbox.has_room:
-            outgoing = self._queued(message, first, subscription)
+            outgoing = self._queued(message, first, extra, shared, now)
             queue.keep(outgoing)
             self._send(outgoing, now)
             return
+        room = self._room + beside
+        most = _NO_LIMIT if beside else self._most
         has_room = queue.has_room(message, now, room=room, most=most)
         drops_newest = self.surroundings.options.queue_drops == "newest" or len(message.payload) > most
         if not has_room and drops_newest:
             self._dropped(message, _QUEUE_FULL)
             return
         # Retained messages for a new subscription are there already, and none of them may be missing.
-        if queue.fits_into_memory(message) or (most == _NO_LIMIT and not queue.stored):
-            outgoing = self._queued(message, first, subscription)
+        if queue.fits_into_memory(message) or (beside and not queue.stored):
+            outgoing = self._queued(message, first, extra, shared, now)
             queue.keep(outgoing)
             queue.append(outgoing)
         elif self.number and self.journal.gives_back:
-            queue.leave_in_store(self._queued(message, first, subscription))
+            queue.leave_in_store(self._queued(message, first, extra, shared, now))
         else:
             self._dropped(message, _MEMORY_FULL)
             return
@@ -239,9 +270,8 @@ class Session(Timed):
     def fetched(self, found: list[records.Queued], now: float) -> None:
         """The store has given the next messages that wait there; none: there are none."""
         self.queue.fetched(found)
-        options = self.surroundings.options
-        if options.queue_drops == "oldest":
-            self._drop_oldest(room=options.max_queued_messages, most=options.max_queued_bytes)
+        if self.surroundings.options.queue_drops == "oldest":
+            self._drop_oldest(room=self._room, most=self._most)
         self.send_waiting(now)
 
     # On the way
@@ -251,6 +281,13 @@ class Session(Timed):
         assert outbox is not None  # callers send only while there is a client
         message = outgoing.message
         journal = self.journal
+        if outgoing.qos > outbox.maximum_qos:
+            self._downgrade(outgoing, outbox.maximum_qos)
+            if outgoing.qos == 0:
+                self._send_unpromised(outgoing, now)
+                return
+        if self.crossing is not None:
+            outgoing.extra = self.crossing.completed(message, outgoing.extra)
         must_be_stored = outgoing.number > 0 and outgoing.qos == 2
         may_leave = not must_be_stored and message.after <= journal.committed and not outbox.is_holding
         encoding = outbox.encoding(message, outgoing.first, outgoing.extra, now, gives_alias=may_leave)
@@ -266,7 +303,34 @@ class Session(Timed):
             if must_be_stored:
                 # After a crash the id must still mean this message: the client would take another for a repeat.
                 after = journal.appended
-        outbox.publish_numbered(message, encoding, outgoing.packet_id, outbox.in_order(after, journal.committed))
+        after = outbox.in_order(after, journal.committed)
+        if self._doubted is not None:
+            self._clear_id(outgoing, after)
+        outbox.publish_numbered(message, encoding, outgoing.packet_id, after)
+
+    def _clear_id(self, outgoing: Outgoing, after: int) -> None:
+        """Have the client let go of a QoS 2 packet id that it may own: it would take a new message for a repeat."""
+        doubted = self._doubted
+        if doubted is not None and outgoing.qos == 2 and doubted[outgoing.packet_id]:
+            outbox = self.outbox
+            assert outbox is not None  # callers send only while there is a client
+            doubted[outgoing.packet_id] = 0
+            outbox.append(encode_acknowledgement(PUBREL_FIRST, outgoing.packet_id), after)
+
+    def _downgrade(self, outgoing: Outgoing, qos: int) -> None:
+        """Send it as the client takes it [MQTT-3.2.2-11]."""
+        outgoing.qos = qos
+        outgoing.first = outgoing.first & ~0x06 | qos << 1
+
+    def _send_unpromised(self, outgoing: Outgoing, now: float) -> None:
+        """Send at QoS 0 what waited in the queue, in its place there."""
+        outbox = self.outbox
+        assert outbox is not None  # as in ``_send``
+        message = outgoing.message
+        after = outbox.in_order(message.after, self.journal.committed)
+        self.queue.done(outgoing)
+        if not outbox.publish(message, outgoing.first, outgoing.extra, now, after):
+            self._dropped(message, _TOO_LARGE)
 
     def send_waiting(self, now: float) -> None:
         """Send of what waits as much as the client takes now, in order [MQTT-4.6.0-5] [MQTT-4.6.0-6]."""
@@ -310,15 +374,29 @@ class Session(Timed):
         if outgoing.is_released:
             outbox.append(encode_acknowledgement(PUBREL_FIRST, outgoing.packet_id), after)
             return
-        encoding = outbox.encoding(outgoing.message, outgoing.first | _DUP, outgoing.extra, now, gives_alias=False)
+        if outgoing.qos > outbox.maximum_qos:  # it takes less than on the connection before
+            self._downgrade(outgoing, outbox.maximum_qos)
+            if outgoing.qos == 0:
+                del self.sender.in_flight[outgoing.packet_id]
+                self._send_unpromised(outgoing, now)
+                return
+        if self.crossing is not None:
+            outgoing.extra = self.crossing.completed(outgoing.message, outgoing.extra)
+        first = outgoing.first | self._repeat
+        encoding = outbox.encoding(outgoing.message, first, outgoing.extra, now, gives_alias=False)
         if encoding is not None:
             self.sender.send_again(outgoing)  # [MQTT-3.3.1-1]
+            if self._repeat == 0:  # it may be new to somebody who has known us before
+                self._clear_id(outgoing, after)
             outbox.publish_numbered(outgoing.message, encoding, outgoing.packet_id, after)
             return
         self._give_up(outgoing, _TOO_LARGE)  # this time the client takes smaller packets only
 
     def _may_receive(self, outgoing: Outgoing) -> bool:
         """Whether the client may still get a message: it may be another user now, or have lost a right (R6)."""
+        crossing = self.crossing
+        if crossing is not None and not crossing.still_admits(outgoing.message):
+            return False
         return receiving(self.permissions, outgoing.message.topic).max_qos >= 0
 
     def _give_up(self, outgoing: Outgoing, reason: str) -> None:
@@ -346,6 +424,8 @@ class Session(Timed):
         outgoing = self.sender.on_puback(packet_id)
         if outgoing is not None:
             self.queue.done(outgoing)
+            if self.crossing is not None:
+                self.crossing.done(outgoing, now)
             if not self.queue.is_empty:
                 self.send_waiting(now)
 
@@ -374,6 +454,8 @@ class Session(Timed):
         outgoing = self.sender.on_pubcomp(packet_id)
         if outgoing is not None:
             self.queue.done(outgoing)
+            if self.crossing is not None:
+                self.crossing.done(outgoing, now)
             if not self.queue.is_empty:
                 self.send_waiting(now)
 
@@ -394,10 +476,36 @@ class Session(Timed):
         """A connection of the client begins; what is in flight goes first (S7: in front of what waits)."""
         self.client = client
         self.outbox = outbox
+        self._repeat = _DUP
         # A v3 client cannot be told how many it may have in flight.
         self.receiver.resume(allowed if outbox.version == MQTT_5 else _NO_LIMIT)
         outbox.receiver = self.receiver
         self.queue.begin_again(self.sender.resume(receive_maximum))
+
+    def forgotten(self) -> None:
+        """The client begins a new session of its own, and knows nothing of this one; ``opened`` came before.
+
+        What is in flight is sent to it as new, but for what it has accepted; its own packet ids are free.
+        """
+        self._repeat = 0
+        for outgoing in [each for each in self.sender.in_flight.values() if each.is_released]:
+            del self.sender.in_flight[outgoing.packet_id]
+            self.queue.done(outgoing)
+        for packet_id in list(self.receiver.owned):
+            if self.number:
+                self.journal.append(records.Disowned(self.number, packet_id))
+        self.receiver.owned = {}
+
+    def doubt_ids(self, *, is_present: bool) -> None:
+        """The client may own QoS 2 packet ids that we do not know of, if it has a session: one of us has forgotten.
+
+        The first time that one of them is used, a PUBREL goes in front.
+        """
+        self._doubted = bytearray(b"\x01") * (MAX_PACKET_ID + 1) if is_present else None
+
+    def send_kept(self, message: Message, first: int, extra: bytes, now: float) -> None:
+        """Send a message of QoS 0 that its ``crossing`` has kept."""
+        self._deliver_at_once(message, first, extra, now)
 
     def begin_samples(self, deadlines: Deadlines, period: float) -> None:
         """There is a sampled subscription, of this period in seconds, which is that of all from now on."""
@@ -463,10 +571,11 @@ class Session(Timed):
         """Messages that wait or are in flight."""
         return len(self.sender.in_flight) + self.queue.length
 
-    def _queued(self, message: Message, first: int, subscription: Subscription) -> Outgoing:
+    def _queued(self, message: Message, first: int, extra: bytes, shared: str, now: float) -> Outgoing:
         """A message begins its way: write that down, if the session is a kept one."""
-        shared = subscription.topic_filter if subscription.is_shared else ""
-        outgoing = Outgoing(message, first, subscription.extra, shared)
+        outgoing = Outgoing(message, first, extra, shared)
+        if self.crossing is not None:
+            self.crossing.queued(outgoing, now)
         if self.number:
             surroundings = self.surroundings
             surroundings.last_message += 1

@@ -8,7 +8,7 @@ import logging
 import uuid
 from contextlib import suppress
 from pathlib import Path
-from time import monotonic, time
+from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
@@ -24,10 +24,14 @@ from telex.engine.seams import Gate, Journal
 from telex.engine.visit import Visit
 from telex.server.access.gate import AccessGate
 from telex.server.bans import Ban
+from telex.server.bridges.bridges import Bridges
+from telex.server.bridges.plan import plans_of
+from telex.server.clock import Clock
 from telex.server.config import Access, Config, Listener, limits_of
 from telex.server.control import BrokerControl
 from telex.server.events import Events, LogTail
-from telex.server.guard import DISCONNECT, Counts, Guard, Meter
+from telex.server.guard import Counts, Guard
+from telex.server.handler import ClientHandler, EndHandler
 from telex.server.log import LogObserver, code_of
 from telex.server.rates import Rates, RatesOfMany, Totals, counters_of
 from telex.server.reception import Entrance, Opened, Reception
@@ -46,6 +50,7 @@ logger = logging.getLogger("telex")
 _RENEW_SECONDS: Final = 10  # between two looks at certificate files
 _FIXED: Final = ("data", "durability", "control", "user", "pid_file")  # what no reload changes
 _DUE_IN_A_TURN: Final = 50  # clients whose time is over, which takes a millisecond or two
+_MUCH: Final = 131_072  # bytes that may come before what is to leave for them leaves
 _STOP_SECONDS: Final = 5.0  # that clients have to take their last bytes when the broker stops
 
 
@@ -93,7 +98,7 @@ class Broker:
         config: Config | None = None,
         opens_web: bool = False,
     ) -> None:
-        self._clock = Clock()
+        self.clock = Clock()
         if gate is None and config is None:
             gate = Gate()
         if config is None:
@@ -104,7 +109,7 @@ class Broker:
         self._options = options or limits_of(config)
         self._guard = Guard(config.protection)
         self.has_own_gate = gate is not None
-        self._gate: Gate = AccessGate(self._clock.now, self._guard) if gate is None else gate
+        self._gate: Gate = AccessGate(self.clock.now, self._guard) if gate is None else gate
         if config.data and journal is not None:
             raise ValueError("data and journal are two places for the same: give one of them")
         self.data = Path(config.data) if config.data else None
@@ -119,8 +124,8 @@ class Broker:
         self.client_rates = RatesOfMany()
         self.turns = Turns()
         self._opens_web = opens_web
-        self.started_at = self._clock.now()
-        self._witness = Witness(self._gate, self._clock, self.events, self._guard.counts)
+        self.started_at = self.clock.now()
+        self._witness = Witness(self._gate, self.clock, self.events, self._guard.counts)
         self._guard.on_ban = self._banned
         self._control = BrokerControl(self) if config.control else None
         self._begin(self._store or journal or Journal())
@@ -128,7 +133,7 @@ class Broker:
             self.opened,
             self._gate if isinstance(self._gate, AccessGate) else None,
             self._guard,
-            now=self._clock.now,
+            now=self.clock.now,
             values=lambda: self._sys_topics.values,
             data=self.data,
             http_port=self._make_http_port,
@@ -140,8 +145,10 @@ class Broker:
         self._all_gone = asyncio.Event()
         self._is_stopping = False
         self._flush_is_due = False
+        self._taken = 0  # bytes since the last flush
         self._awaiting: list[asyncio.Future[None]] = []  # who asked whether something is stored
-        self._held_up: list[ClientHandler] = []  # whose clients wait for the journal before they may bring more
+        self._held_up: list[EndHandler] = []  # whose peers wait for the journal before they may bring more
+        self.bridges = Bridges(self, self.data)
 
     def _begin(self, journal: Journal) -> None:
         """With an engine that knows nothing yet."""
@@ -157,7 +164,7 @@ class Broker:
         if isinstance(self._gate, AccessGate):
             self._gate.begin(self.engine)
         words = f"telex version {version.__version__}"
-        self._sys_topics = SysTopics(self.engine, words, self._clock.now(), self._told_besides)
+        self._sys_topics = SysTopics(self.engine, words, self.clock.now(), self._told_besides)
 
     def _told_besides(self) -> dict[str, int]:
         """What ``$SYS`` tells that the engine does not know."""
@@ -186,10 +193,12 @@ class Broker:
 
     async def _start(self) -> None:
         self._is_stopping = False
+        plans = plans_of(self.config, self._options)
         store = self._store
         if store is not None:
             self._restore(store)
         try:
+            self.bridges.gather(plans)
             await self._reception.change(self.config, self._given_options, opens_web=self._opens_web)
         except BaseException:
             for handler in list(self._handlers):  # they came by those doors that were open already
@@ -197,7 +206,8 @@ class Broker:
             self._close_store()
             raise
         self._is_running = True
-        now = self._clock.now()
+        self.bridges.dial()
+        now = self.clock.now()
         self.started_at = now
         self._tail_log()
         self._tell_from(now)
@@ -227,10 +237,12 @@ class Broker:
         await self._reception.close()
         if self._tick_timer is not None:
             self._tick_timer.cancel()
-        now = self._clock.now()
+        now = self.clock.now()
         for handler in list(self._handlers):
             handler.connection.disconnect(ReasonCode.SERVER_SHUTTING_DOWN, "the broker stops", now)
+        self.bridges.leave()
         self.flush()
+        leaving = asyncio.create_task(self.bridges.end(_STOP_SECONDS))
         if self._handlers:
             self._all_gone.clear()
             try:
@@ -239,6 +251,7 @@ class Broker:
                 for handler in list(self._handlers):
                     handler.stream.abort()
                 await self._all_gone.wait()
+        await leaving
         self._tail_log()
         self._close_store()
 
@@ -248,6 +261,7 @@ class Broker:
         Raises:
             ConfigError: something cannot be used.
         """
+        plans_of(self.config, self._options)
         await self._reception.check(self.config)
 
     async def reload(self, config: Config) -> list[str]:
@@ -265,11 +279,14 @@ class Broker:
             if not self._is_running:
                 raise ValueError("the broker does not run, so that it cannot reload anything")
             options = limits_of(config)
+            plans = plans_of(config, options)
             try:
                 await self._reception.change(config, opens_web=self._opens_web)
             finally:
                 self._send_away_strays()
-            return self._go_on_with(config, options)
+            left = self._go_on_with(config, options)
+            self.bridges.change(plans)
+            return left
 
     def _go_on_with(self, config: Config, options: Options) -> list[str]:
         """What the reception has done already, for all else."""
@@ -279,7 +296,7 @@ class Broker:
         self._options = options
         self._given_options = None
         self.engine.change_options(options)
-        now = self._clock.now()
+        now = self.clock.now()
         self._tell_from(now)
         for handler in self._handlers:
             if handler.connection.visit.listener:
@@ -291,7 +308,7 @@ class Broker:
 
     def _send_away_strays(self) -> None:
         """Those who came by a listener that is not there any more."""
-        now = self._clock.now()
+        now = self.clock.now()
         for handler in list(self._handlers):
             listener = handler.connection.visit.listener
             if listener and listener not in self._reception.entrances:
@@ -349,7 +366,7 @@ class Broker:
 
     def tell(self, topic: str, payload: bytes) -> None:
         """Publish something of the broker's own, at QoS 0."""
-        self.engine.publish(Message(topic, payload, 0, retain=False), None, self._clock.now())
+        self.engine.publish(Message(topic, payload, 0, retain=False), None, self.clock.now())
         self.flush_soon()
 
     # What the HTTP port asks
@@ -370,7 +387,7 @@ class Broker:
 
     def now(self) -> float:
         """The broker's time, in seconds since 1970."""
-        return self._clock.now()
+        return self.clock.now()
 
     @property
     def guard(self) -> Guard:
@@ -414,12 +431,12 @@ class Broker:
     def tls_of(self, connection: Connection) -> str:
         """The version of TLS that a connection has; empty: none."""
         handler = connection.outbox.stream
-        return handler.stream.via_tls if isinstance(handler, ClientHandler) else ""
+        return handler.stream.via_tls if isinstance(handler, EndHandler) else ""
 
     def _banned(self, ban: Ban) -> None:
         self.events.add(
             "banned",
-            self._clock.now(),
+            self.clock.now(),
             client_id=ban.client_id,
             user=ban.user,
             address=ban.address,
@@ -436,13 +453,25 @@ class Broker:
                 self.turns.begin(monotonic())
             self._loop.call_soon(self.flush)
 
+    def taken(self, size: int) -> None:
+        """So many bytes came: do at the end of this turn what is done once a turn, or now if it was much.
+
+        uvloop reads up to 32 times before anybody else has a turn, 8 MB in all: what leaves would wait for the last of
+        them, and two brokers with a bridge between them would work by turns.
+        """
+        self._taken += size
+        self.flush_soon()
+        if self._taken >= _MUCH:
+            self.flush()
+
     def flush(self) -> None:
         """Commit what the turn brought, and write what may leave from the outboxes, each in one piece."""
         self._flush_is_due = False
+        self._taken = 0
         self.engine.journal.commit()
         for outbox in self.engine.take_ready():
             handler = outbox.stream
-            if not isinstance(handler, ClientHandler):  # it was lost meanwhile
+            if not isinstance(handler, EndHandler):  # it was lost meanwhile
                 continue
             try:
                 handler.flush()
@@ -462,7 +491,7 @@ class Broker:
             restoration = Restoration(self.engine)
             for record in store.load():
                 restoration.apply(record)
-            restoration.finish(self._clock.now())
+            restoration.finish(self.clock.now())
         except Exception as error:  # what SQLite's own check does not see shows in many ways
             if not store.is_damage(error):
                 raise store.refusal(error) from error
@@ -500,17 +529,17 @@ class Broker:
         self.flush_soon()
 
     def _on_fetched(self, client_id: str, session: int, found: list[Queued]) -> None:
-        self.engine.fetched(client_id, session, found, self._clock.now())
+        self.engine.fetched(client_id, session, found, self.clock.now())
 
     def _on_failing(self, reason: str) -> None:
         logger.error(
             "CANNOT STORE: %s: %s; QoS 1 and 2 are not acknowledged until it works again", self._store_path, reason
         )
-        self._sys_topics.publish_state(self._clock.now())
-        now = self._clock.now()
+        self._sys_topics.publish_state(self.clock.now())
+        now = self.clock.now()
         for outbox in self.engine.holding[:]:
             handler = outbox.stream
-            if not isinstance(handler, ClientHandler):  # it was lost meanwhile
+            if not isinstance(handler, EndHandler):  # it was lost meanwhile
                 continue
             if outbox.is_closing:  # its client is to go, and nobody knows when it could be told anything
                 outbox.forget_held()
@@ -522,7 +551,7 @@ class Broker:
 
     def _on_recovered(self) -> None:
         logger.warning("stores again: %s", self._store_path)
-        now = self._clock.now()
+        now = self.clock.now()
         self._sys_topics.publish_state(now)
         self.engine.recovered(now)
 
@@ -531,21 +560,22 @@ class Broker:
         assert self._store is not None  # it called us
         return self._store.path
 
-    def hold_up(self, handler: "ClientHandler") -> None:
-        """Take no more from a client until the journal has come forward."""
+    def hold_up(self, handler: EndHandler) -> None:
+        """Take no more from a connection until the journal has come forward."""
         self._held_up.append(handler)
 
     def _schedule_tick(self) -> None:
-        now = self._clock.now()
+        now = self.clock.now()
         self._next_second = int(now) + 1
         self._tick_timer = self._loop.call_later(self._next_second - now, self._tick)
 
     def _tick(self) -> None:
         """Once a second, on the second."""
-        now = max(self._clock.now(), float(self._next_second))  # a timer may come a little early
+        now = max(self.clock.now(), float(self._next_second))  # a timer may come a little early
         self._schedule_tick()  # first: whatever fails below, time goes on
         self._look(now)
         self._guard.tick(now)
+        self.bridges.tick(now)
         self._witness.tick()
         self.turns.tick(now)
         if self._reception.http_port is not None:
@@ -576,12 +606,12 @@ class Broker:
         """How many connections came by our listeners and are there, also those that are on their way to a stream."""
         return self._guard.open_count
 
-    def opened(self, stream: Stream, entrance: Entrance | None = None, known: object = None) -> "ClientHandler":
+    def opened(self, stream: Stream, entrance: Entrance | None = None, known: object = None) -> ClientHandler:
         """A stream is there, by an entrance or by none of ours: the handler that it is to call.
 
         ``known`` is what the gate shall know of it before its CONNECT comes.
         """
-        handler = ClientHandler(self, stream, entrance, self._clock)
+        handler = ClientHandler(self, stream, entrance)
         handler.connection.visit.login = known
         if entrance is not None:
             handler.meter = self._guard.meter(stream.host)
@@ -591,26 +621,13 @@ class Broker:
             stream.abort()
         return handler
 
-    def gone(self, handler: "ClientHandler") -> None:
-        """A connection has left nothing behind."""
+    def gone(self, handler: ClientHandler) -> None:
+        """A connection of a client has left nothing behind."""
         if isinstance(self._gate, AccessGate):
             self._gate.lost(handler.connection.visit)
         self._handlers.discard(handler)
         if not self._handlers:
             self._all_gone.set()
-
-
-class Clock:
-    """The engine's time: wall time at the start, then seconds that never go back or leap."""
-
-    __slots__ = ("_offset",)
-
-    def __init__(self) -> None:
-        self._offset = time() - monotonic()
-
-    def now(self) -> float:
-        """Seconds since 1970, by a monotonic clock."""
-        return monotonic() + self._offset
 
 
 class Witness(LogObserver):
@@ -672,99 +689,3 @@ class Witness(LogObserver):
             why=why,
             rule=rule,
         )
-
-
-class ClientHandler:
-    """Between one stream and the engine's connection.
-
-    Reading may have to wait for several things at a time: each has its bit.
-    """
-
-    __slots__ = ("_broker", "_journal", "_now", "_waits", "connection", "meter", "stream")
-
-    _FOR_LOGIN = 1
-    _FOR_JOURNAL = 2
-    _FOR_RATE = 4
-
-    def __init__(self, broker: Broker, stream: Stream, entrance: Entrance | None, clock: Clock) -> None:
-        self._broker = broker
-        self._journal = broker.engine.journal
-        self._now = clock.now
-        self.stream = stream
-        self.meter: Meter | None = None  # of what it brings; None: as much as it likes
-        name, options = ("", None) if entrance is None else (entrance.name, entrance.options)
-        visit = Visit(stream.address, stream.host, name, stream.identity)
-        self.connection = Connection(broker.engine, self, visit, clock.now(), options)
-        self._waits = 0
-
-    def received(self, data: bytes) -> None:
-        """Bytes came from the client."""
-        connection = self.connection
-        journal = self._journal
-        before = journal.appended
-        now = self._now()
-        if self.meter is None:
-            connection.receive(data, now)
-        else:
-            self._receive_measured(self.meter, data, now)
-        if connection.is_waiting:  # for its login: what it sends meanwhile stays in the kernel
-            if connection.decoder.is_inside_packet:  # until then we read, to hear whether it leaves
-                self._wait(self._FOR_LOGIN)
-        elif journal.appended > before and journal.is_behind:
-            self._wait(self._FOR_JOURNAL)
-            self._broker.hold_up(self)
-        self._broker.flush_soon()
-
-    def _receive_measured(self, meter: Meter, data: bytes, now: float) -> None:
-        """Take bytes in, and see whether they were too many."""
-        visit = self.connection.visit
-        before = visit.publish_received
-        self.connection.receive(data, now)
-        pause = meter.received(len(data), visit.publish_received - before, now)
-        if pause == DISCONNECT:
-            text = "it goes on to bring more than it may"
-            self.connection.disconnect(ReasonCode.MESSAGE_RATE_TOO_HIGH, text, now)
-        elif pause > 0:
-            self._wait(self._FOR_RATE)
-            asyncio.get_running_loop().call_later(pause, self._go_on, self._FOR_RATE)
-
-    def _wait(self, reason: int) -> None:
-        if not self._waits:
-            self.stream.pause_reading()
-        self._waits |= reason
-
-    def _go_on(self, reason: int) -> None:
-        if self._waits & reason:
-            self._waits &= ~reason
-            if not self._waits:
-                self.stream.resume_reading()
-
-    def go_on(self) -> None:
-        """The journal has come forward: the client may bring more."""
-        self._go_on(self._FOR_JOURNAL)
-
-    def writable(self) -> None:
-        """The client reads again: what gathered meanwhile can leave."""
-        self.flush()
-
-    def flush(self) -> None:
-        """Write what waits for the client, if it keeps up with reading."""
-        outbox = self.connection.outbox
-        if self._waits & self._FOR_LOGIN and not self.connection.is_waiting:
-            self._go_on(self._FOR_LOGIN)
-        if self.stream.is_writable and outbox.has_leaving:
-            before = self._journal.appended
-            self.stream.write(self.connection.take(self._now()))
-            if outbox.frames or self._journal.appended != before:  # more followed from the session
-                self._broker.flush_soon()
-        if outbox.is_closing and not outbox.is_holding:
-            self.stream.close()
-
-    def lost(self, reason: str) -> None:
-        """The client is gone."""
-        try:
-            self.connection.closed(self._now(), reason)
-        finally:  # whatever went wrong: a stop waits for those who are there
-            self.connection.outbox.stream = None  # without a circle it is gone at once, and leaves nothing to look for
-            self._broker.flush_soon()
-            self._broker.gone(self)

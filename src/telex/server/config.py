@@ -9,12 +9,14 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field, structs
 
+from telex.codes import NEVER_EXPIRES
 from telex.engine.options import Options
 
 Count = Annotated[int, Meta(ge=0)]
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 Seconds = Annotated[float, Meta(ge=0)]
 Qos = Annotated[int, Meta(ge=0, le=2)]
+TwoBytes = Annotated[int, Meta(ge=0, le=65_535)]
 
 
 class ConfigError(ValueError):
@@ -201,6 +203,90 @@ class Web(Part, frozen=True, kw_only=True):
     key: str = ""  # PEM; empty: it is in the file of the certificate
 
 
+class BridgeTopic(Part, frozen=True, kw_only=True):
+    """What a bridge carries: messages whose topics match, here behind one prefix and there behind another.
+
+    A message that is too large for it, or comes too fast, does not go by it, whatever its QoS.
+    """
+
+    pattern: str = ""  # a filter; empty: one topic, which is `local_prefix` here and `remote_prefix` there
+    direction: Literal["out", "in", "both"] = "out"
+    qos: Qos = 0  # the highest QoS; messages that were published at less keep theirs
+    local_prefix: str = ""
+    remote_prefix: str = ""
+    maximum_payload_size: Count = 0  # 0: any
+    messages_per_second: Seconds = 0.0  # in each direction; a second's worth may come at once; 0: any number
+
+
+class BridgeTls(Part, frozen=True, kw_only=True):
+    """TLS of a bridge, at its addresses that begin with mqtts or wss."""
+
+    ca_file: str = ""  # PEM: who may have signed the remote broker's certificate
+    ca_path: str = ""  # directory of such files, as of `openssl rehash`; neither: whom this system trusts
+    certificate: str = ""  # PEM: ours, followed by what is between it and its CA
+    key: str = ""  # PEM; empty: it is in the file of the certificate
+    key_password: str = ""
+    server_name: str = ""  # that the remote broker's certificate must have; empty: the host of the address
+    insecure: bool = False  # whatever name it has, if only its CA is right
+    min_version: Literal["1.2", "1.3"] = "1.2"
+    ciphers: str = ""  # OpenSSL's words, up to TLS 1.2; empty: its own choice
+    alpn: list[str] = []  # protocols to ask for
+    psk_identity: str = ""  # a key that both ends know, in place of certificates (Python 3.13 and later)
+    psk: str = ""  # that key, in hexadecimal digits
+
+
+class TcpKeepalive(Part, frozen=True, kw_only=True):
+    """How TCP finds out that nobody is there any more; the limits are Linux's."""
+
+    idle: Annotated[int, Meta(ge=1, le=32_767)]  # seconds of silence before it asks
+    interval: Annotated[int, Meta(ge=1, le=32_767)]  # seconds between two questions
+    count: Annotated[int, Meta(ge=1, le=127)]  # questions without an answer
+
+
+class Bridge(Part, frozen=True, kw_only=True):
+    """A connection to another broker, with which this one shares topics."""
+
+    name: str
+    addresses: list[str]  # of the remote broker: mqtt://, mqtts://, ws://, wss://, unix://; the first is the main one
+    topics: list[BridgeTopic] = []
+    round_robin: bool = False  # all addresses are alike; otherwise it goes back to the first as soon as that is there
+    start: Literal["automatic", "lazy", "once"] = "automatic"
+    threshold: Annotated[int, Meta(ge=1)] = 10  # messages that wait, when one that is lazy connects
+    idle_timeout: Annotated[float, Meta(ge=1)] = 60.0  # without messages, when one that is lazy disconnects
+    restart_first: Annotated[float, Meta(gt=0)] = 5.0  # the shortest wait before a new attempt
+    restart_most: Annotated[float, Meta(gt=0)] = 30.0  # the longest
+    restart_stable: Seconds = 0.0  # for which a connection has to hold before waits are short again
+    version: Literal["3.1", "3.1.1", "5.0"] = "5.0"
+    client_id: str = ""  # at the remote broker; empty: HOST.NAME
+    user: str = ""
+    password: str = ""
+    local_client_id: str = ""  # of its session here; empty: `local.` and the one at the remote broker
+    local_user: str = ""  # whose rights it has here; empty: it may do everything
+    keep_alive: Annotated[int, Meta(ge=5, le=65_535)] = 60
+    clean_session: bool = False  # the remote broker forgets us with each disconnect
+    local_clean_session: bool | None = None  # what waits here is forgotten with each disconnect; None: as there
+    session_expiry_interval: Annotated[int, Meta(ge=0, le=NEVER_EXPIRES)] = NEVER_EXPIRES  # there, with MQTT 5
+    try_private: bool = True  # CONNECT says that a bridge comes, as Mosquitto understands it
+    attempt_unsubscribe: bool = True  # from what goes out only: it may have come in before
+    outgoing_retain: bool = True  # retained messages stay such there
+    notifications: bool = True  # whether it is connected is published, retained: 1 or 0
+    notifications_local_only: bool = False
+    notification_topic: str = ""  # empty: $SYS/broker/connection/CLIENT-ID/state
+    reload: Literal["immediate", "lazy"] = "immediate"  # lazy: what changed counts from the next connection on
+    bind_address: str = ""  # that its connections come from
+    proxy: str = ""  # socks5h://user:password@host:port, also socks5, socks4a, socks4 and http
+    websocket_headers: dict[str, str] = {}
+    maximum_packet_size: Count = 0  # of packets to the remote broker; 0: as that one says
+    topic_alias_maximum: TwoBytes | None = None  # that the remote broker may use; None: as `limits` say
+    receive_maximum: Annotated[int, Meta(ge=1, le=65_535)] | None = None  # that it may have in flight; None: the same
+    max_hops: TwoBytes = 8  # brokers that a message may pass, where MQTT 5 tells; 0: nobody counts, or ends a loop
+    max_queued_messages: Annotated[int, Meta(ge=1)] = 1_000_000  # above QoS 0, that wait for the remote broker
+    max_queued_bytes: Annotated[int, Meta(ge=1)] = 1_073_741_824  # of their payloads
+    tcp_keepalive: TcpKeepalive | None = None  # None: as the system has it
+    tcp_user_timeout: Seconds = 0.0  # for which data may stay unacknowledged (Linux); 0: as the system has it
+    tls: BridgeTls | None = None  # None: with mqtts and wss whom this system trusts, without a certificate
+
+
 class Config(Part, frozen=True, kw_only=True):
     """A broker."""
 
@@ -216,6 +302,7 @@ class Config(Part, frozen=True, kw_only=True):
     control: bool = False  # $CONTROL/broker/v1
     pid_file: str = ""
     user: str = ""  # whom root becomes when the listeners are open
+    bridges: list[Bridge] = []
 
 
 def limits_of(config: Config, listener: Listener | None = None) -> Options:
@@ -321,6 +408,16 @@ def _asks_for_more_than_words(listener: Listener) -> bool:
     if listener.path:
         return listener.path_mode & 0o006 != 0o006
     return listener.psk is not None or (listener.tls is not None and listener.tls.client_certificates == "required")
+
+
+def remote_client_id(bridge: Bridge, host: str) -> str:
+    """The client id of a bridge at the remote broker; ``host`` is the name of this machine."""
+    return bridge.client_id or f"{host}.{bridge.name}"
+
+
+def local_client_id(bridge: Bridge, host: str) -> str:
+    """The client id of a bridge's session here; ``host`` is the name of this machine."""
+    return bridge.local_client_id or f"local.{remote_client_id(bridge, host)}"
 
 
 def is_local(listener: Listener) -> bool:

@@ -84,7 +84,8 @@ def _place(name: str) -> Place:
     steps = name.removeprefix(PREFIX).lower().split("__")
     place: list[str | int] = []
     for step in steps:
-        in_headers = place[-1:] == ["headers"]  # whose names have hyphens, which those of variables cannot have
+        # The names of headers have hyphens, which those of variables cannot have.
+        in_headers = place[-1:] in (["headers"], ["websocket_headers"])
         place.append(int(step) if step.isdecimal() else step.replace("_", "-") if in_headers else step)
     return tuple(place)
 
@@ -102,8 +103,12 @@ def _advice(place: Place) -> str:
 
 
 def _is_secret(place: Place) -> bool:
-    """Whether a setting is a secret: the password of a key, or what a web service is told of us."""
-    return shape_at(place) is not None and (place[-1] == "key_password" or place[-2:-1] == ("headers",))
+    """Whether a setting is a secret: a password, a key, or what a web service is told of us."""
+    if shape_at(place) is None:
+        return False
+    if place[0] == "bridges" and place[-1] in ("password", "psk", "proxy"):
+        return True
+    return place[-1] == "key_password" or place[-2:-1] in (("headers",), ("websocket_headers",))
 
 
 def _meant(name: str, value: str, place: Place) -> object:

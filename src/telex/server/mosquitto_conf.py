@@ -1,9 +1,8 @@
 """A description of a broker as mosquitto.conf, as Mosquitto 2.1 reads it.
 
-Knows every option of such a file: those that Telex honours, those that it does
-not need, and those that it refuses, each with the reason (``OPTIONS``, which is
-the table of docs/moving-from-mosquitto.md). What the file does not say is as in
-Mosquitto, not as in Telex.
+Which options there are is in ``mosquitto_options.py``, what a ``connection`` comes
+to in ``mosquitto_bridges.py``. What the file does not say is as in Mosquitto, not
+as in Telex.
 """
 
 import logging
@@ -28,181 +27,11 @@ from telex.server.config import (
     Psk,
     Tls,
 )
+from telex.server.mosquitto_bridges import Section
+from telex.server.mosquitto_options import NO_OTHER_PLUGINS, OPTIONS, OTHER_NAMES, Option, Said, number
 from telex.server.toml import LIMITS, LOG_TYPES, Place, Warn, below, nearest, problems, written
 
 _log = logging.getLogger("telex")
-
-Outcome = Literal["honoured", "no effect", "refused"]
-
-
-class Option(Struct, frozen=True):
-    """An option of mosquitto.conf: what may stand behind it, and what Telex does with it."""
-
-    kind: Literal["bool", "int", "text", "word", "special"]
-    outcome: Outcome
-    note: str  # the setting of telex.toml that it becomes, or why it has no effect or is refused
-    words: tuple[str, ...] = ()
-    low: int = 0
-    high: int = 1 << 62
-    as_telex: object = None  # the value with which an option that is not honoured says what Telex does anyway
-    scope: Literal["broker", "security", "listener"] = "broker"
-
-
-def _honoured(kind: Any, note: str, **more: Any) -> Option:
-    return Option(kind, "honoured", note, **more)
-
-
-def _needless(kind: Any, note: str, **more: Any) -> Option:
-    return Option(kind, "no effect", note, **more)
-
-
-def _refused(kind: Any, note: str, **more: Any) -> Option:
-    return Option(kind, "refused", note, **more)
-
-
-_SECURITY: Final[dict[str, Any]] = {"scope": "security"}
-_LISTENER: Final[dict[str, Any]] = {"scope": "listener"}
-_NO_BRIDGES: Final = "there are no bridges in Telex yet; leave the whole section out"
-_IN_BRIDGES: Final = """
-address addresses topic remote_clientid clientid remote_username username remote_password password
-local_clientid local_username local_password start_type restart_timeout round_robin threshold idle_timeout
-keepalive_interval cleansession local_cleansession try_private notifications notifications_local_only
-notification_topic bridge_protocol_version bridge_attempt_unsubscribe bridge_outgoing_retain
-bridge_reload_type bridge_bind_address bridge_max_packet_size bridge_max_topic_alias bridge_receive_maximum
-bridge_session_expiry_interval bridge_tcp_keepalive bridge_tcp_user_timeout bridge_cafile bridge_capath
-bridge_certfile bridge_keyfile bridge_ciphers bridge_ciphers_tls1.3 bridge_tls_version bridge_tls_use_os_certs
-bridge_insecure bridge_alpn bridge_require_ocsp bridge_identity bridge_psk
-"""
-_NO_OTHER_PLUGINS: Final = (
-    "the plugins for password files, ACL files and SQLite are built in; others are refused: "
-    "instead there are `access.rules`, `access.http`, `access.jwt` and `access.plugins`"
-)
-
-OPTIONS: Final[Mapping[str, Option]] = {
-    # Who may come in, and what they may do
-    "allow_anonymous": _honoured("bool", "`access.allow_anonymous`", **_SECURITY),
-    "password_file": _honoured("text", "`access.password_file`", **_SECURITY),
-    "acl_file": _honoured("text", "`access.acl_file`", **_SECURITY),
-    "psk_file": _honoured("text", "`listeners.psk.file`", **_SECURITY),
-    "allow_zero_length_clientid": _honoured("bool", "`limits.allow_empty_client_id`", **_SECURITY),
-    "auto_id_prefix": _honoured("text", "`listeners.client_id_prefix`", **_SECURITY),
-    "clientid_prefixes": _honoured("text", "`access.client_id_prefixes`"),
-    "per_listener_settings": _honoured("bool", "`listeners.access`"),
-    "plugin": _honoured("special", _NO_OTHER_PLUGINS),
-    "auth_plugin": _honoured("special", "as `plugin`"),
-    "global_plugin": _honoured("special", "as `plugin`"),
-    "plugin_load": _honoured("special", "as `plugin`, with `plugin_use`"),
-    "plugin_use": _honoured("special", "as `plugin`, with `plugin_load`"),
-    "plugin_opt_*": _honoured(
-        "special", "`password_file`, `acl_file`; of SQLite `db_file` (its directory is `data`), `sync` (`durability`)"
-    ),
-    "auth_opt_*": _honoured("special", "as `plugin_opt_*`"),
-    "auth_plugin_deny_special_chars": _needless(
-        "bool", "Mosquitto asks it for old plugins only, which are refused", as_telex=True
-    ),
-    "check_retain_source": _needless(
-        "bool",
-        "whoever published it, a retained message goes to those who may receive it; "
-        "remove it when its publisher is no longer trusted",
-        as_telex=False,
-    ),
-    "enable_control_api": _honoured("bool", "`control`"),
-    "user": _honoured("text", "`user`"),
-    # Limits
-    "global_max_clients": _honoured("int", "`limits.max_sessions`", low=-1),
-    "global_max_connections": _honoured("int", "`protection.max_connections`", low=-1),
-    "max_inflight_messages": _honoured(
-        "int", "`limits.max_inflight_messages` and `limits.receive_maximum`", low=-1, high=MAX_PACKET_ID
-    ),
-    "max_inflight_bytes": _refused("int", "`max_inflight_messages` limits what is in flight", as_telex=0),
-    "max_queued_messages": _honoured("int", "`limits.max_queued_messages`", low=-(1 << 62)),
-    "max_queued_bytes": _honoured("int", "`limits.max_queued_bytes`", low=-(1 << 62)),
-    "queue_qos0_messages": _refused(
-        "bool", "messages of QoS 0 do not wait for absent clients; publish at QoS 1 what has to", as_telex=False
-    ),
-    "max_packet_size": _honoured("int", "`limits.maximum_packet_size`, at most 256,000,000", low=20),
-    "message_size_limit": _honoured("int", "`limits.maximum_payload_size`"),
-    "memory_limit": _honoured(
-        "int",
-        "`limits.max_queue_memory`: for the messages that wait; connections and retained messages come on top",
-    ),
-    "max_keepalive": _honoured("int", "`limits.maximum_keep_alive`, for clients of MQTT 5", high=65_535),
-    "upgrade_outgoing_qos": _refused(
-        "bool", "a message is never delivered at more than the QoS that it was published at", as_telex=False
-    ),
-    "allow_duplicate_messages": _needless("bool", "overlapping subscriptions of a client get one copy", as_telex=False),
-    "packet_buffer_size": _needless("int", "buffers grow as they have to"),
-    "websockets_headers_size": _needless("int", "headers may have up to 8190 bytes each", high=65_535),
-    "set_tcp_nodelay": _needless("bool", "it is always on", as_telex=True),
-    "retry_interval": _needless("int", "Mosquitto ignores it as well: MQTT sends again after a reconnect only"),
-    # Persistence
-    "persistence": _honoured("bool", "`data`: false keeps everything in memory"),
-    "retained_persistence": _honoured("bool", "the old name of `persistence`"),
-    "persistence_location": _honoured("text", "`data`; mosquitto.db is not read, telex.db stands beside it"),
-    "persistence_file": _needless("text", "the file is telex.db"),
-    "autosave_interval": _needless("int", "what is acknowledged is on disk already (`durability`)", low=-(1 << 62)),
-    "autosave_on_changes": _needless("bool", "what is acknowledged is on disk already (`durability`)"),
-    "persistent_client_expiration": _honoured("special", "`limits.maximum_session_expiry`, `limits.v3_session_expiry`"),
-    "retain_available": _honoured("bool", "`limits.retain_available`"),
-    "retain_expiry_interval": _honoured("int", "`limits.retained_expiry`"),
-    # Logging and the rest
-    "log_dest": _honoured("special", "`log.to`; `dlt` and `android` are refused"),
-    "log_type": _honoured("special", "`log.types`"),
-    "log_facility": _honoured("special", "`log.facility`"),
-    "log_timestamp": _honoured("bool", "`log.timestamp`"),
-    "log_timestamp_format": _honoured("text", "`log.timestamp_format`"),
-    "connection_messages": _honoured("bool", "`log.connections`"),
-    "websockets_log_level": _needless("int", "`log_type websockets` has no levels", low=-(1 << 62)),
-    "sys_interval": _honoured("int", "`sys_interval`", high=65_535),
-    "pid_file": _honoured("text", "`pid_file`"),
-    "include_dir": _honoured("special", "in the main file only, as in Mosquitto"),
-    # Listeners
-    "listener": _honoured("special", "`listeners`: `port` and `host`, or `path`"),
-    "port": _honoured("special", "a listener of its own, in place of the default one"),
-    "bind_address": _honoured("special", "`host` of that listener"),
-    "bind_interface": _honoured("text", "`listeners.interface`", **_LISTENER),
-    "socket_domain": _honoured("word", "`listeners.family`", words=("ipv4", "ipv6"), **_LISTENER),
-    "protocol": _honoured("word", "`listeners.protocol`", words=("mqtt", "websockets", "http_api"), **_LISTENER),
-    "accept_protocol_versions": _honoured("special", "`listeners.versions`", **_LISTENER),
-    "listener_allow_anonymous": _honoured("bool", "`listeners.access.allow_anonymous`", **_LISTENER),
-    "listener_auto_id_prefix": _honoured("text", "`listeners.client_id_prefix`", **_LISTENER),
-    "max_connections": _honoured("int", "`listeners.max_connections`", low=-(1 << 62), **_LISTENER),
-    "max_qos": _honoured("int", "`listeners.limits.maximum_qos`", high=2, **_LISTENER),
-    "maximum_qos": _honoured("int", "the other name of `max_qos`", high=2, **_LISTENER),
-    "max_topic_alias": _honoured("int", "`listeners.limits.topic_alias_maximum`", high=65_535, **_LISTENER),
-    "max_topic_alias_broker": _honoured("int", "`listeners.limits.topic_alias_maximum_out`", high=65_535, **_LISTENER),
-    "mount_point": _honoured("text", "`listeners.mount_point`", **_LISTENER),
-    "use_username_as_clientid": _honoured("bool", "`listeners.user_name_is_client_id`", **_LISTENER),
-    "http_dir": _honoured("text", "`listeners.http_directory`", **_LISTENER),
-    "websockets_origin": _honoured("special", "`listeners.origins`", **_LISTENER),
-    "enable_proxy_protocol": _honoured("int", "`listeners.proxy_protocol`", low=1, high=2, **_LISTENER),
-    "proxy_protocol_v2_require_tls": _honoured("bool", "`listeners.proxy_requires_tls`", **_LISTENER),
-    # TLS
-    "cafile": _honoured("text", "`listeners.tls.client_ca`", **_LISTENER),
-    "capath": _honoured("text", "`listeners.tls.client_ca`; not beside `cafile`", **_LISTENER),
-    "certfile": _honoured("text", "`listeners.tls.certificate`", **_LISTENER),
-    "keyfile": _honoured("text", "`listeners.tls.key`", **_LISTENER),
-    "require_certificate": _honoured("bool", "`listeners.tls.client_certificates`", **_LISTENER),
-    "use_identity_as_username": _honoured(
-        "bool", "`listeners.tls.user_from`, `listeners.psk.user_from_identity`", **_LISTENER
-    ),
-    "use_subject_as_username": _honoured("bool", "`listeners.tls.user_from`", **_LISTENER),
-    "crlfile": _honoured("text", "`listeners.tls.crl`", **_LISTENER),
-    "ciphers": _honoured("text", "`listeners.tls.ciphers`, `listeners.psk.ciphers`", **_LISTENER),
-    "ciphers_tls1.3": _honoured("text", "`listeners.tls.ciphers_1_3`", **_LISTENER),
-    "tls_version": _honoured("text", "`listeners.tls.min_version`; TLS 1.0 and 1.1 are refused", **_LISTENER),
-    "dhparamfile": _needless("text", "Mosquitto ignores it as well: OpenSSL has its own parameters", **_LISTENER),
-    "disable_client_cert_date_checks": _honoured("bool", "`listeners.tls.checks_dates`", **_LISTENER),
-    "tls_engine": _refused("text", "Python has no OpenSSL engines; use a key file", **_LISTENER),
-    "tls_engine_kpass_sha1": _refused("text", "Python has no OpenSSL engines; use a key file", **_LISTENER),
-    "tls_keyform": _refused("text", "Python has no OpenSSL engines; use a key file", as_telex="pem", **_LISTENER),
-    "psk_hint": _honoured("text", "`listeners.psk.hint`", **_LISTENER),
-    # Bridges
-    "connection": _refused("special", _NO_BRIDGES),
-    **dict.fromkeys(_IN_BRIDGES.split(), _refused("special", _NO_BRIDGES)),
-}
-
-_BRIDGE: Final = frozenset(name for name, option in OPTIONS.items() if option.note == _NO_BRIDGES)
 
 _TOPIC_ALIASES: Final = 10
 """In each direction, where the file says nothing."""
@@ -218,8 +47,6 @@ _PLUGINS: Final[Mapping[str, tuple[str, ...]]] = {
     "mosquitto_persist_sqlite": ("db_file", "sync", "flush_period", "page_size"),
 }
 """Mosquitto's own plugins that are part of Telex, with their options."""
-
-_NUMBER: Final = re.compile(r"[+-]?(0[xX][0-9a-fA-F]+|[0-9]+)")
 
 # What opens Mosquitto's default listener, if it stands before the first `listener`; unless it says what holds anyway.
 _OPENERS: Final[Mapping[str, object]] = {
@@ -266,25 +93,18 @@ _OPTIONS_OF: Final[Mapping[Place, tuple[str, ...]]] = {
 """Which line is to blame for what does not fit together at a listener."""
 
 
-class _Said(Struct, frozen=True):
-    """The value of an option, and where it was said: file:line."""
-
-    value: Any
-    where: str
-
-
 class _Plugin(Struct):
     """A plugin of Mosquitto's that is part of Telex."""
 
     name: str
     where: str
-    options: dict[str, _Said] = field(default_factory=dict)
+    options: dict[str, Said] = field(default_factory=dict)
 
 
 class _Scope(Struct):
     """What was said about logging in: of the broker, or of one listener."""
 
-    said: dict[str, _Said] = field(default_factory=dict)
+    said: dict[str, Said] = field(default_factory=dict)
     plugins: list[_Plugin] = field(default_factory=list)
 
 
@@ -295,7 +115,7 @@ class _Listener(Struct):
     host: str = ""
     port: int = 1883
     path: str = ""
-    said: dict[str, _Said] = field(default_factory=dict)
+    said: dict[str, Said] = field(default_factory=dict)
     scope: _Scope = field(default_factory=_Scope)
     origins: list[str] = field(default_factory=list)
 
@@ -303,7 +123,7 @@ class _Listener(Struct):
         """The value of an option; the default if the file does not have it."""
         return self.said[name].value if name in self.said else default
 
-    def openers(self, openers: Mapping[str, object], scope: Mapping[str, object]) -> list[tuple[str, _Said]]:
+    def openers(self, openers: Mapping[str, object], scope: Mapping[str, object]) -> list[tuple[str, Said]]:
         """Which options that were said are among those, with another value than the one that says nothing."""
         found = [(name, self.said[name]) for name in openers if name in self.said]
         found = [(name, said) for name, said in found if said.value != openers[name]]
@@ -331,12 +151,16 @@ def read_mosquitto_conf(
     reader.read(os.fspath(path), is_main=True)
     config, listeners = _Builder(reader, os.environ if environment is None else environment).build()
     for place, message in problems(config):
-        raise ConfigError(_problem(os.fspath(path), place, message, listeners))
+        raise ConfigError(_problem(os.fspath(path), place, message, listeners, reader.sections))
     return below(config, Path.cwd())
 
 
-def _problem(path: str, place: Place, message: str, listeners: list[_Listener]) -> str:
+def _problem(path: str, place: Place, message: str, listeners: list[_Listener], sections: list[Section]) -> str:
     """What does not fit together, in the words of who wrote lines, not tables."""
+    if place[0] == "bridges" and isinstance(place[1], int):
+        others = re.compile(r"bridges\[(\d+)\]")
+        message = others.sub(lambda match: f"the connection of {sections[int(match[1])].where}", message)
+        return sections[place[1]].blamed(place[2:], message)
     message = re.sub(r"listeners\[(\d+)\]", lambda match: f"the listener of {listeners[int(match[1])].where}", message)
     if place[0] != "listeners" or not isinstance(place[1], int):
         return f"{path}: {written(place)}: {message}"
@@ -354,18 +178,19 @@ class _Reader:
     def __init__(self, lenient: bool, warn: Warn) -> None:
         self.lenient = lenient
         self.warn = warn
-        self.broker: dict[str, _Said] = {}
+        self.broker: dict[str, Said] = {}
         self.default = _Listener("")
         self.listeners: list[_Listener] = []
         self.shared = _Scope()  # of the broker, without per_listener_settings
         self.has_default = False  # by `port` or `bind_address`
         self.log_to: list[str] | None = None
         self.log_types: list[str] | None = None
+        self.sections: list[Section] = []
         self._current = self.default
+        self._section: Section | None = None
         self._plugin: _Plugin | None = None
         self._loaded: dict[str, _Plugin] = {}
         self._security_said = False
-        self._told_of_bridges = False
         self._where = ""
         self._is_main = True
 
@@ -376,8 +201,9 @@ class _Reader:
         except OSError as error:
             raise ConfigError(f"{path}: it cannot be read: {error.strerror or error}") from None
         self._current = self.default  # an included file begins as if it were the only one
-        for number, line in enumerate(lines, 1):
-            self._where = f"{path}:{number}"
+        self._section = None
+        for index, line in enumerate(lines, 1):
+            self._where = f"{path}:{index}"
             self._is_main = is_main
             stripped = line.rstrip(b"\r")
             if stripped and not stripped.startswith(b"#"):
@@ -403,10 +229,10 @@ class _Reader:
         family = next((start for start in ("plugin_opt_", "auth_opt_") if name.startswith(start)), "")
         if family:
             self._plugin_option(name.removeprefix(family), rest)
-        elif name in _BRIDGE:
-            self._bridge(name)
         elif name not in OPTIONS or name.endswith("*"):
             self._unknown(name)
+        elif OPTIONS[name].scope == "bridge" and self._section is None:
+            raise self._refusal(f"{name} belongs to a bridge, and there is no connection above it")
         elif not rest:
             raise self._refusal(f"{name}: nothing stands behind it")
         elif OPTIONS[name].kind == "special":
@@ -422,13 +248,6 @@ class _Reader:
             self._pass_or_refuse(f"there is {character} in or before an option; Mosquitto knows spaces only")
         else:
             self._pass_or_refuse(f"there is no option {name}{nearest(name, OPTIONS)}")
-
-    def _bridge(self, name: str) -> None:
-        # One line for all of them, also if they are let pass.
-        if not self._told_of_bridges:
-            self._told_of_bridges = True
-            section = "connection: " if name == "connection" else f"{name} belongs to a bridge: "
-            self._pass_or_refuse(f"{section}{_NO_BRIDGES}")
 
     def _plain(self, name: str, rest: str) -> None:
         option = OPTIONS[name]
@@ -449,21 +268,22 @@ class _Reader:
 
     def _keep(self, name: str, value: object, option: Option) -> None:
         said = self._said_of(option)
-        if option.kind == "text" and name in said:
-            raise self._refusal(f"{name} was said already, in {said[name].where}")
+        kept = OTHER_NAMES.get(name, name)
+        if option.kind == "text" and kept in said:
+            raise self._refusal(f"{name} was said already, in {said[kept].where}")
         if name == "per_listener_settings" and self._security_said:
             raise self._refusal(f"{name} has to stand before all options that it is about")
         if name == "mount_point" and self._current is self.default:
             raise self._refusal(f"{name} has to stand below a listener")
-        if name == "maximum_qos":
-            name = "max_qos"
-        if name == "retained_persistence":
-            name = "persistence"
-        if name == "tls_version" and value not in ("tlsv1.2", "tlsv1.3"):
+        if name in ("tls_version", "bridge_tls_version") and value not in ("tlsv1.2", "tlsv1.3"):
             raise self._refusal(f"{name}: expected tlsv1.2 or tlsv1.3; nothing older is offered")
-        said[name] = _Said(value, self._where)
+        if self._section is not None and option.scope == "bridge":
+            self._section.check(name, self._refusal)
+        said[kept] = Said(value, self._where)
 
-    def _said_of(self, option: Option) -> dict[str, _Said]:
+    def _said_of(self, option: Option) -> dict[str, Said]:
+        if option.scope == "bridge" and self._section is not None:
+            return self._section.said
         if option.scope == "listener":
             return self._current.said
         return self._scope().said if option.scope == "security" else self.broker
@@ -481,20 +301,7 @@ class _Reader:
         return word in ("true", "1")
 
     def _int(self, name: str, rest: str, low: int, high: int) -> int:
-        word = rest.split(" ")[0]
-        if not _NUMBER.fullmatch(word):
-            raise self._refusal(f"{name}: expected a whole number, found {word!r}")
-        digits = word.lstrip("+-")
-        base = 16 if digits[:2] in ("0x", "0X") else 8 if digits[0] == "0" else 10  # as strtol has it
-        try:
-            value = int(digits, base)
-        except ValueError:
-            raise self._refusal(f"{name}: {word!r} is no octal number, and a 0 in front makes it one") from None
-        value = -value if word.startswith("-") else value
-        if not low <= value <= high:
-            expected = f"{low:,} to {high:,}" if high < 1 << 62 else f"{low:,} or more"
-            raise self._refusal(f"{name}: {value:,} is not in the range, which is {expected}")
-        return value
+        return number(name, rest.split(" ")[0], low, high, self._refusal)
 
     def _word(self, name: str, rest: str, words: tuple[str, ...]) -> str:
         word = rest.split(" ")[0]
@@ -532,7 +339,7 @@ class _Reader:
     def _open_default(self, name: str, value: object) -> None:
         self.has_default = True
         self.default.where = self.default.where or self._where
-        self.broker[name] = _Said(value, self._where)
+        self.broker[name] = Said(value, self._where)
 
     def _on_include_dir(self, name: str, rest: str) -> None:
         if not self._is_main:
@@ -542,10 +349,22 @@ class _Reader:
             names = [entry for entry in os.listdir(rest) if entry.endswith(".conf") and entry != ".conf"]
         except OSError as error:
             raise self._refusal(f"{name}: {rest} cannot be read: {error.strerror}") from None
-        current = self._current
+        current, section = self._current, self._section
         for entry in sorted(names, key=lambda entry: (entry.lower(), entry)):
             self.read(os.path.join(rest, entry), is_main=False)
-        self._current = current
+        self._current, self._section = current, section
+
+    def _on_connection(self, name: str, rest: str) -> None:
+        bridge = rest.split(" ")[0]
+        for section in self.sections:
+            if section.name == bridge:
+                raise self._refusal(f"{name}: there is a {bridge} already, in {section.where}")
+        self._section = Section(bridge, self._where)
+        self.sections.append(self._section)
+
+    def _on_bridge(self, name: str, rest: str) -> None:
+        assert self._section is not None  # a line of a bridge without one was refused
+        self._section.take(name, rest, self._where, self._refusal, self.warn)
 
     def _on_log_dest(self, name: str, rest: str) -> None:
         word, _, path = rest.partition(" ")
@@ -573,7 +392,7 @@ class _Reader:
     def _on_log_facility(self, name: str, rest: str) -> None:
         word = rest.split(" ")[0]
         facility = word if word == "daemon" else f"local{self._int(name, rest, 0, 7)}"
-        self.broker[name] = _Said(facility, self._where)
+        self.broker[name] = Said(facility, self._where)
 
     def _on_expiration(self, name: str, rest: str) -> None:
         word = rest.split(" ")[0]
@@ -581,17 +400,17 @@ class _Reader:
         if found is None or int(found[1]) == 0:
             raise self._refusal(f"{name}: expected a number and h, d, w, m or y behind it (14d), found {word!r}")
         seconds = int(found[1]) * _PERIODS[found[2]]
-        self.broker[name] = _Said(min(seconds, NEVER_EXPIRES), self._where)
+        self.broker[name] = Said(min(seconds, NEVER_EXPIRES), self._where)
 
     def _on_versions(self, name: str, rest: str) -> None:
         versions = [_VERSIONS.get(word, "") for word in re.split(r"[ ,\t]+", rest) if word]
         if "" in versions or not versions:
             raise self._refusal(f"{name}: expected 3, 4 and 5 with commas between them, found {rest!r}")
-        self._current.said[name] = _Said(versions, self._where)
+        self._current.said[name] = Said(versions, self._where)
 
     def _on_origin(self, name: str, rest: str) -> None:
         self._current.origins.append(rest)
-        self._current.said[name] = _Said(rest, self._where)
+        self._current.said[name] = Said(rest, self._where)
 
     def _on_plugin(self, name: str, rest: str) -> None:
         scope = self.shared if name == "global_plugin" else self._scope()
@@ -618,7 +437,7 @@ class _Reader:
         name = re.split(r"[/\\]", path)[-1].split(".")[0]
         if name not in _PLUGINS:
             # Not let pass either: it may be what keeps strangers out.
-            raise self._refusal(f"{path} is not supported: {_NO_OTHER_PLUGINS}")
+            raise self._refusal(f"{path} is not supported: {NO_OTHER_PLUGINS}")
         return _Plugin(name, self._where)
 
     def _plugin_option(self, name: str, rest: str) -> None:
@@ -636,7 +455,7 @@ class _Reader:
                 self._word("plugin_opt_sync", rest, ("extra", "full", "normal", "off"))
             if name in ("flush_period", "page_size"):
                 self.warn(f"{self._where}: plugin_opt_{name} has no effect: Telex has its own ways with SQLite")
-            self._plugin.options[name] = _Said(rest, self._where)
+            self._plugin.options[name] = Said(rest, self._where)
 
 
 _SPECIAL: Final[Mapping[str, Callable[[_Reader, str, str], None]]] = {
@@ -650,6 +469,12 @@ _SPECIAL: Final[Mapping[str, Callable[[_Reader, str, str], None]]] = {
     "persistent_client_expiration": _Reader._on_expiration,
     "accept_protocol_versions": _Reader._on_versions,
     "websockets_origin": _Reader._on_origin,
+    "connection": _Reader._on_connection,
+    "address": _Reader._on_bridge,
+    "addresses": _Reader._on_bridge,
+    "topic": _Reader._on_bridge,
+    "restart_timeout": _Reader._on_bridge,
+    "bridge_tcp_keepalive": _Reader._on_bridge,
     "plugin": _Reader._on_plugin,
     "auth_plugin": _Reader._on_plugin,
     "global_plugin": _Reader._on_plugin,
@@ -683,6 +508,7 @@ class _Builder:
             limits={name: value for name, value in self._limits().items() if value != LIMITS[name]},
             protection=Protection(max_connections=max(0, self._get("global_max_connections", 0))),
             log=self._log(),
+            bridges=[structs.replace(each.bridge(self._warn), **self._queue_limits()) for each in reader.sections],
             data=self._data(),
             durability=self._durability(),
             sys_interval=self._get("sys_interval", 10),
@@ -894,6 +720,15 @@ class _Builder:
             "max_retained_bytes": _ANY,
             "allow_empty_client_id": empty_id is None or empty_id.value,
         }
+
+    def _queue_limits(self) -> dict[str, int]:
+        """Those that hold for bridges, too; where nothing is said, a bridge may well hold more than in Mosquitto."""
+        limits: dict[str, int] = {}
+        if "max_queued_messages" in self._reader.broker:
+            limits["max_queued_messages"] = _or_any(self._get("max_queued_messages", 0))
+        if self._get("max_queued_bytes", 0) > 0:
+            limits["max_queued_bytes"] = min(self._get("max_queued_bytes", 0), _ANY)
+        return limits
 
     def _packet_size(self) -> int:
         size: int = self._get("max_packet_size", 2_000_000)

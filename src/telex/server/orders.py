@@ -1,4 +1,4 @@
-"""Orders to a broker from its own machine: ``telex reload``.
+"""Orders to a broker from its own machine: ``telex reload``, ``telex bridge list``.
 
 A broker listens on a port of the loopback interface and writes it down, with a
 secret, in a file that only its user can read. Whoever can read that may give

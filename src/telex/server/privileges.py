@@ -14,7 +14,7 @@ try:
 except ImportError:  # Windows knows no such users
     pwd = None  # type: ignore[assignment]
 
-_OURS: Final = ("telex.db", "scram.")  # what the names of our files begin with
+_OURS: Final = ("telex.db", "scram.", "bridges.")  # what the names of our files begin with
 
 
 def give_to(user: str, path: Path) -> None:

@@ -23,9 +23,12 @@ from msgspec import Struct, structs
 from msgspec import inspect as shapes
 
 from telex.engine.options import Options
+from telex.server import bridging
 from telex.server.access import rules
 from telex.server.config import (
     Access,
+    Bridge,
+    BridgeTls,
     Config,
     ConfigError,
     Http,
@@ -70,8 +73,21 @@ _PATHS: Final[Mapping[type[Struct], tuple[str, ...]]] = {
     Access: ("password_file", "acl_file"),
     Jwt: ("keys",),
     Web: ("certificate", "key"),
+    BridgeTls: ("ca_file", "ca_path", "certificate", "key"),
 }
 """The fields that are paths. Keys of a JWT may be an address instead; ``Log.to`` has paths behind ``file:``."""
+
+_SECRETS: Final[Mapping[type[Struct], tuple[str, ...]]] = {
+    Tls: ("key_password",),
+    Bridge: ("password",),
+    BridgeTls: ("key_password", "psk"),
+}
+_TABLES_OF_SECRETS: Final[Mapping[type[Struct], tuple[str, ...]]] = {
+    Http: ("headers",),
+    Plugin: ("options",),
+    Bridge: ("websocket_headers",),
+}
+"""What is hidden from people: values, and whole tables of them."""
 
 _HOST_NAME: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 
@@ -383,6 +399,8 @@ def problems(config: Config) -> Iterator[tuple[Place, str]]:
         yield ("access", *inside), message
     for inside, message in _web_problems(config):
         yield ("web", *inside), message
+    for inside, message in bridging.problems(config.bridges):
+        yield ("bridges", *inside), message
     for inside, message in _log_problems(config.log):
         yield ("log", *inside), message
 
@@ -561,16 +579,24 @@ def _hidden(part: Any) -> Any:
     changes: dict[str, Any] = {}
     for name in part.__struct_fields__:
         value = getattr(part, name)
-        if isinstance(part, Tls) and name == "key_password" and value:
-            changes[name] = HIDDEN
-        elif (isinstance(part, Http) and name == "headers") or (isinstance(part, Plugin) and name == "options"):
+        if name in _SECRETS.get(type(part), ()):
+            changes[name] = HIDDEN if value else value
+        elif name in _TABLES_OF_SECRETS.get(type(part), ()):
             changes[name] = dict.fromkeys(value, HIDDEN)
+        elif isinstance(part, Bridge) and name == "addresses":
+            changes[name] = [_hidden_in(url) for url in value]
+        elif isinstance(part, Bridge) and name == "proxy":
+            changes[name] = re.sub(r"(?<=//).*(?=@)", HIDDEN, value)
         elif isinstance(part, Http | Jwt) and name in ("url", "keys") and value.startswith(_ADDRESSES):
-            # Names and tokens may stand before the host, and in the query.
-            changes[name] = re.sub(r"(?<=\?).*", HIDDEN, re.sub(r"(?<=//)[^/?#]*(?=@)", HIDDEN, value))
+            changes[name] = _hidden_in(value)
         else:
             changes[name] = _hidden(value)
     return structs.replace(part, **changes)
+
+
+def _hidden_in(url: str) -> str:
+    """An address without names and tokens that may stand before its host, and in its query."""
+    return re.sub(r"(?<=\?).*", HIDDEN, re.sub(r"(?<=//)[^/?#]*(?=@)", HIDDEN, url))
 
 
 _COMMENTS: Final[Mapping[Place, str]] = {
@@ -585,6 +611,8 @@ _COMMENTS: Final[Mapping[Place, str]] = {
     ("protection",): "Against too much of everything; 0: no limit.",
     ("log",): "What is written down, and where.",
     ("web",): "The HTTP port: the page, its API, MQTT by WebSocket, metrics.",
+    ("bridges",): "Another broker, with which this one shares topics.",
+    ("bridges", "tls"): "TLS towards that broker.",
     ("data",): "Where sessions, their messages and retained messages are kept; empty: in memory.",
 }
 
@@ -600,7 +628,8 @@ def _table(part: Struct, place: Place, everything: bool) -> Iterator[str]:
         if isinstance(value, Struct) or (isinstance(value, dict) and value) or _is_list_of_tables(value):
             later.append((field.name, value))
         elif not isinstance(value, dict):
-            yield from _comment((*place, field.name))
+            if value != []:
+                yield from _comment((*place, field.name))
             yield f"{field.name} = {_value(value, field.name)}"
     for name, value in later:
         inner = (*place, name)

@@ -68,17 +68,18 @@ class Reader:
 
     def variable_byte_integer(self, what: str) -> int:
         """One to four bytes of seven bits, low bits first (section 1.5.5)."""
-        value = 0
+        byte = self.byte(what)
+        if byte < 0x80:  # as nearly all are
+            return byte
+        value = byte & 0x7F
         shift = 0
-        while True:
-            byte = self.byte(what)
-            value |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                break
+        while byte >= 0x80:
             shift += 7
             if shift > 21:
                 raise malformed(f"{what}: a variable byte integer has at most four bytes")
-        if shift > 0 and byte == 0:  # [MQTT-1.5.5-1]
+            byte = self.byte(what)
+            value |= (byte & 0x7F) << shift
+        if byte == 0:  # [MQTT-1.5.5-1]
             raise malformed(f"{what}: a variable byte integer must use the fewest bytes [MQTT-1.5.5-1]")
         return value
 
@@ -127,6 +128,8 @@ def encode_variable(value: int, what: str) -> bytes:
     """A Variable Byte Integer in the fewest bytes [MQTT-1.5.5-1]."""
     if 0 <= value < 0x80:
         return ONE_BYTE[value]
+    if 0x80 <= value < 0x4000:
+        return ONE_BYTE[value & 0x7F | 0x80] + ONE_BYTE[value >> 7]
     if not 0 <= value <= MAX_REMAINING_LENGTH:
         raise ValueError(f"{what} is {value:,}, expected 0 to 268,435,455")
     encoded = bytearray()

@@ -272,7 +272,7 @@ class Decoder:
     def _connect(self, reader: Reader) -> Connect:
         name = reader.string("protocol name")
         version = reader.byte("protocol version")
-        # Top bit: a bridge of Mosquitto's says so there; its version is in the low seven.
+        is_bridge = version & 0x80 != 0  # a bridge of Mosquitto's says so there; its version is in the low seven bits
         if name == "MQIsdp" and version & 0x7F == MQTT_3_1:
             version = MQTT_3_1
         elif name != "MQTT":  # [MQTT-3.1.2-1]
@@ -289,6 +289,7 @@ class Decoder:
             )
         self.version = version  # what is wrong from here on can be said in its words
         packet = _connect_body(reader, version)
+        packet.is_bridge = is_bridge
         reader.finish("CONNECT")
         return packet
 

@@ -128,6 +128,8 @@ def publish_head(first: int, topic: bytes, body_length: int) -> bytes:
     remaining = 2 + size + body_length
     if remaining < 0x80:
         return bytes((first, remaining, size >> 8, size & 0xFF)) + topic
+    if remaining < 0x4000:
+        return bytes((first, remaining & 0x7F | 0x80, remaining >> 7, size >> 8, size & 0xFF)) + topic
     if remaining > MAX_REMAINING_LENGTH:
         raise ValueError(f"a PUBLISH of {remaining:,} bytes; the wire can say at most 268,435,455")
     return ONE_BYTE[first] + encode_variable(remaining, "remaining length") + size.to_bytes(2, "big") + topic
@@ -228,7 +230,7 @@ def _connect(packet: Connect) -> bytes:
     flags = packet.clean_start << 1
     parts = [
         encode_string("MQIsdp" if version == MQTT_3_1 else "MQTT", "protocol name"),
-        ONE_BYTE[version],
+        ONE_BYTE[version | 0x80 if packet.is_bridge and version != MQTT_5 else version],
         b"",  # the flags, when they are known
         encode_two(packet.keep_alive, "keep alive"),
     ]

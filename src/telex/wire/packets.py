@@ -62,6 +62,7 @@ class Connect(Packet):
         "user_name",
         "password",
         "properties",
+        "is_bridge",
     )
 
     def __init__(
@@ -75,6 +76,7 @@ class Connect(Packet):
         user_name: str | None = None,
         password: bytes | None = None,
         properties: Properties | None = None,
+        is_bridge: bool = False,
     ) -> None:
         self.client_id = client_id
         self.version = version  # 3, 4 or 5: MQTT 3.1, 3.1.1, 5.0; any other number is one we do not speak
@@ -84,6 +86,7 @@ class Connect(Packet):
         self.user_name = user_name
         self.password = password
         self.properties = properties
+        self.is_bridge = is_bridge  # v3: said by the top bit of the protocol version, as Mosquitto does
 
     def __repr__(self) -> str:
         """Without the password: what is shown may be logged."""

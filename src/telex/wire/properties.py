@@ -30,6 +30,7 @@ _VARIABLE: Final = 4
 _STRING: Final = 5
 _BINARY: Final = 6
 _PAIR: Final = 7
+_USER_PROPERTY: Final = PropertyId.USER_PROPERTY.value
 
 
 class Properties:
@@ -226,22 +227,23 @@ def decode_properties(reader: Reader, packet_type: int) -> Properties | None:
     fields = Reader(reader.data, reader.position, end)
     reader.position = end
     properties = Properties()
-    seen: set[int] = set()
+    seen = 0  # a bit for each identifier
     pairs: list[tuple[str, str]] = []
     identifiers: list[int] = []
     while fields.has_more:
         identifier = fields.variable_byte_integer("property identifier")
+        if identifier == _USER_PROPERTY:  # there may be many of them, and any packet may carry them [MQTT-1.5.7-1]
+            pairs.append((fields.string("user property name"), fields.string("user property value")))
+            continue
         rule = RULES.get(identifier)
         if rule is None:
             raise malformed(f"property 0x{identifier:02X} does not exist (section 2.2.2.2)")
         if packet_type not in rule.packets:
             raise malformed(f"property {rule.name} is not allowed in {_carrier(packet_type)} (section 2.2.2.2)")
-        if rule.kind == _PAIR:  # [MQTT-1.5.7-1]
-            pairs.append((fields.string("user property name"), fields.string("user property value")))
-            continue
-        if identifier in seen and not (rule.kind == _VARIABLE and packet_type == codes.PUBLISH):
+        bit = 1 << identifier
+        if seen & bit and not (rule.kind == _VARIABLE and packet_type == codes.PUBLISH):
             raise ProtocolError(ReasonCode.PROTOCOL_ERROR, f"property {rule.name} is said twice (section 2.2.2.2)")
-        seen.add(identifier)
+        seen |= bit
         if rule.kind == _STRING:
             setattr(properties, rule.name, fields.string(rule.name))
         elif rule.kind == _BINARY:

@@ -15,7 +15,7 @@ export function ClientList({ opened, onOpen }: Props) {
   const { api, link } = usePage();
   const list = usePaged(useCallback((after?: string) => api.clients(after), [api]));
   const [query, setQuery] = useState("");
-  const shown = list.items.filter((client) => hasText(query, [client.client_id, client.user, client.address]));
+  const shown = list.items.filter((client) => hasText(query, [client.client_id, client.bridge, client.user, client.address]));
   const now = Date.now();
   return (
     <PagedList list={list} one="client" query={query} onQuery={setQuery} shown={shown}>
@@ -25,6 +25,7 @@ export function ClientList({ opened, onOpen }: Props) {
             <span class="line client-who">
               <b class="name">{client.client_id}</b>
               {client.client_id === link.clientId && <span class="tag tag-online">this page</span>}
+              {client.bridge !== null && <span class="tag">bridge {client.bridge}</span>}
               {client.user !== null && <span class="soft">{client.user}</span>}
             </span>
             <span class="line client-how">

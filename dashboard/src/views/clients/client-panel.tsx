@@ -117,9 +117,11 @@ export function ClientPanel({ id, onClose }: Props) {
         <button type="button" onClick={() => setQuestion("session")}>
           Delete session …
         </button>
-        <button type="button" class="danger" onClick={() => setQuestion("ban")}>
-          Ban …
-        </button>
+        {client?.bridge == null && (
+          <button type="button" class="danger" onClick={() => setQuestion("ban")}>
+            Ban …
+          </button>
+        )}
       </div>
       {client !== null && <Facts client={client} />}
       {subscriptions !== null && (
@@ -140,7 +142,11 @@ export function ClientPanel({ id, onClose }: Props) {
       {question === "disconnect" && (
         <Confirm
           title={`Disconnect ${id}?`}
-          text="It is told so, and may connect again at once. Its session stays."
+          text={
+            client?.bridge == null
+              ? "It is told so, and may connect again at once. Its session stays."
+              : "This bridge takes leave of the remote broker, and connects again after a while. What waits for it stays."
+          }
           action="Disconnect"
           onConfirm={() => void act(() => api.disconnect(id), `${id} was disconnected.`)}
           onClose={() => setQuestion(null)}
@@ -165,12 +171,25 @@ function Facts({ client }: { readonly client: ClientInfo }) {
   const { rates } = client;
   return (
     <dl class="facts">
-      <dt>User</dt>
-      <dd>{client.user ?? "anonymous"}</dd>
-      <dt>From</dt>
-      <dd>
-        {client.address}, by {client.listener}
-      </dd>
+      {client.bridge === null ? (
+        <>
+          <dt>User</dt>
+          <dd>{client.user ?? "anonymous"}</dd>
+          <dt>From</dt>
+          <dd>
+            {client.address}, by {client.listener}
+          </dd>
+        </>
+      ) : (
+        <>
+          <dt>Bridge</dt>
+          <dd>{client.bridge}</dd>
+          <dt>Rights</dt>
+          <dd>{client.user === null ? "all that its topics say" : `those of user ${client.user}`}</dd>
+          <dt>To</dt>
+          <dd>{client.address}</dd>
+        </>
+      )}
       <dt>Speaks</dt>
       <dd>
         MQTT {client.version} by {client.protocol === "mqtt" ? "TCP" : "WebSocket"}, {client.tls ?? "without TLS"}

@@ -15,7 +15,7 @@ export function SessionList({ onOpen }: { readonly onOpen: (id: string) => void 
   const list = usePaged(useCallback((after?: string) => api.sessions(after), [api]));
   const [query, setQuery] = useState("");
   const [asked, setAsked] = useState<SessionInfo | null>(null);
-  const shown = list.items.filter((session) => hasText(query, [session.client_id, session.user]));
+  const shown = list.items.filter((session) => hasText(query, [session.client_id, session.bridge, session.user]));
   const remove = async (session: SessionInfo): Promise<void> => {
     setAsked(null);
     try {
@@ -35,6 +35,7 @@ export function SessionList({ onOpen }: { readonly onOpen: (id: string) => void 
               <span class="line">
                 <b class="name">{session.client_id}</b>
                 <span class={session.connected ? "tag tag-online" : "tag"}>{session.connected ? "connected" : "away"}</span>
+                {session.bridge !== null && <span class="tag">bridge {session.bridge}</span>}
                 {session.queued > 0 && <span class="tag tag-refused">{formatShort(session.queued)} waiting</span>}
               </span>
               <span class="line soft">

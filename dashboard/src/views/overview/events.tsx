@@ -1,10 +1,9 @@
 /** Who came and went lately, and what was refused, with the rule that said so. */
 
-import { useEffect, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import type { BrokerEvent, EventKind } from "../../api/contract";
 import { formatMoment } from "../../format";
-import { usePage } from "../../page";
-import { tellFault } from "../../parts/toast";
+import { useAsked } from "../../parts/asking";
 
 const ASK_MS = 3000;
 const SHOWN = 100;
@@ -19,28 +18,12 @@ const WORDS: Readonly<Record<EventKind, string>> = {
 };
 
 export function Events() {
-  const { api } = usePage();
   const [events, setEvents] = useState<readonly BrokerEvent[]>([]);
-  useEffect(() => {
-    let isOver = false;
-    let isTold = false;
-    const ask = async (): Promise<void> => {
-      if (document.hidden) return;
-      try {
-        const { items } = await api.events(SHOWN);
-        if (!isOver) setEvents(latestFirst(items));
-      } catch (error) {
-        if (!isTold && !isOver) tellFault(error);
-        isTold = true; // once is enough: the overview itself says that the broker does not answer
-      }
-    };
-    void ask();
-    const timer = setInterval(() => void ask(), ASK_MS);
-    return () => {
-      isOver = true;
-      clearInterval(timer);
-    };
-  }, [api]);
+  useAsked(
+    (api) => api.events(SHOWN),
+    ASK_MS,
+    ({ items }) => setEvents(latestFirst(items)),
+  );
   return (
     <>
       <EventList

@@ -2,9 +2,10 @@
 
 import type { ComponentChildren } from "preact";
 import { useEffect, useMemo } from "preact/hooks";
-import { counted, formatBytes, formatCount, formatDuration, formatShort } from "../../format";
+import { counted, formatBytes, formatCount, formatDuration, formatLatency, formatShort } from "../../format";
 import { usePage } from "../../page";
 import { BINARY_STEPS, Chart, WHOLE_STEPS, type Data, type Line } from "../../parts/chart";
+import { Bridges } from "./bridges";
 import { Events } from "./events";
 import { Listeners } from "./listeners";
 import { Tile } from "./tile";
@@ -55,7 +56,7 @@ export function OverviewView() {
         <Tile title="Messages out" value={rate(last(columns.messagesOut))} trend={columns.messagesOut} colour="--out">
           {latest !== null && `${formatShort(latest.messagesSent)} since the start`}
         </Tile>
-        <Tile title="Latency" value={formatLatency(columns.latency.at(-1) ?? null)} trend={columns.latency}>
+        <Tile title="Latency" value={shownLatency(columns.latency.at(-1) ?? null)} trend={columns.latency}>
           {broker?.statistics.latency.p99 != null
             ? `p99 in the broker ${formatLatency(broker.statistics.latency.p99 * 1000)}`
             : "there and back"}
@@ -84,6 +85,7 @@ export function OverviewView() {
           </Tile>
         )}
       </div>
+      {session.me.value?.administrator === true && <Bridges />}
       <div class="charts">
         <Panel title="Messages a second" lines={IN_AND_OUT}>
           <Chart
@@ -107,7 +109,7 @@ export function OverviewView() {
         </Panel>
         <Panel title="Latency, there and back">
           <Chart
-            label={`Latency: ${formatLatency(columns.latency.at(-1) ?? null)}`}
+            label={`Latency: ${shownLatency(columns.latency.at(-1) ?? null)}`}
             lines={LATENCY}
             data={latency}
             format={(value) => `${formatShort(value)} ms`}
@@ -172,7 +174,6 @@ function describe(broker: ReturnType<typeof usePage>["samples"]["broker"]["value
   return `${version}, up for ${formatDuration(uptime)}; from $SYS, since you may not ask for more`;
 }
 
-function formatLatency(ms: number | null): string {
-  if (ms === null) return "–";
-  return ms < 9.95 ? `${ms.toFixed(1)} ms` : `${Math.round(ms)} ms`;
+function shownLatency(ms: number | null): string {
+  return ms === null ? "–" : formatLatency(ms);
 }

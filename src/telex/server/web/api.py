@@ -15,6 +15,7 @@ from telex.server.config import Listener, doorkeeping
 from telex.server.events import Happening, Line
 from telex.server.toml import LIMITS, without_secrets
 from telex.server.web import types
+from telex.server.web.bridges import BridgeOperations
 from telex.server.web.clients import Clients
 from telex.server.web.house import House
 from telex.server.web.listing import all_sessions, connection_of, number_of, token_of
@@ -40,6 +41,7 @@ class Api:
             get("/broker", "The broker, its limits and its counters", types.BrokerInfo, self._broker),
             *Messages(house, listener).operations,
             *Clients(house).operations,
+            *BridgeOperations(house).operations,
             admin("/events", "What happened lately", page[types.EventInfo], self._events, types.EventQuery),
             admin("/log", "The last lines of the log", page[types.LineInfo], self._log, types.LineQuery),
             admin("/configuration", "All settings; secrets are hidden", dict[str, Any], self._configuration),

@@ -3,15 +3,19 @@
 import asyncio
 import ipaddress
 import logging
+from collections.abc import Mapping
 from heapq import nsmallest
 from typing import Final
 
 from telex import topics
 from telex.codes import MQTT_3_1, MQTT_3_1_1, MQTT_5, NEVER_EXPIRES, ReasonCode
+from telex.engine.bridge import BridgeConnection
 from telex.engine.connection import Connection
+from telex.engine.end import End
 from telex.engine.session import Session, Subscription
 from telex.server.access.rules import covers
 from telex.server.bans import MOST, Ban
+from telex.server.bridge_status import BridgeStatus
 from telex.server.log import Event, tell
 from telex.server.web import types
 from telex.server.web.house import House
@@ -43,8 +47,10 @@ class Clients:
         self._tasks: set[asyncio.Task[None]] = set()
         page = types.Page
         self.operations = [
-            admin("/clients", "Clients that are connected", page[types.ClientInfo], self._clients, types.Paged),
-            admin("/clients/{id}", "A client that is connected", types.ClientInfo, self._client),
+            admin(
+                "/clients", "Who is connected: clients and bridges", page[types.ClientInfo], self._clients, types.Paged
+            ),
+            admin("/clients/{id}", "One who is connected", types.ClientInfo, self._client),
             end("/clients/{id}", "Disconnect a client", self._disconnect, types.Disconnection),
             admin("/sessions", "Sessions", page[types.SessionInfo], self._sessions, types.Paged),
             end("/sessions/{id}", "End a session, and the connection of its client", self._end_session),
@@ -80,50 +86,63 @@ class Clients:
             return session is not None and session.client is not None
 
         keys = await first_after(list(sessions), key_of(query.after), query.limit + 1, is_connected)
+        bridges = self._bridges()
         for client_id in keys[: query.limit]:
             session = sessions.get(client_id)
             connection = None if session is None else connection_of(session)
             if session is not None and connection is not None:  # otherwise it has left meanwhile
-                found.append(self._shown_client(session, connection))
+                found.append(self._shown_client(session, connection, bridges))
         return types.Page(found, _next(keys, query.limit))
 
     async def _client(self, asked: Asked) -> types.ClientInfo:
         session, connection = self._connected(asked.name)
-        return self._shown_client(session, connection)
+        return self._shown_client(session, connection, self._bridges())
 
     async def _disconnect(self, asked: Asked) -> None:
         query = asked.query
         assert isinstance(query, types.Disconnection)
         _, connection = self._connected(asked.name)
         if query.ban is not None:
+            if isinstance(connection, BridgeConnection):
+                raise Refusal(409, "That is a bridge of ours: it does not come in, and cannot be kept out.")
             self._begin_ban(Ban("", asked.name, "", self._house.now() + query.ban, by(asked.caller)))
         self._send_away(connection, asked.caller)
 
-    def _connected(self, client_id: str) -> tuple[Session, Connection]:
+    def _connected(self, client_id: str) -> tuple[Session, End]:
         session = self._house.engine.sessions.get(client_id)
         connection = None if session is None else connection_of(session)
         if session is None or connection is None:
             raise Refusal(404, f"No client {topics.shown(client_id)} is connected.")
         return session, connection
 
-    def _send_away(self, connection: Connection, caller: Caller) -> None:
+    def _bridges(self) -> dict[str, BridgeStatus]:
+        """Bridges by the client ids of their sessions here."""
+        return {each.local_client_id: each for each in self._house.bridges.statuses()}
+
+    def _send_away(self, connection: End, caller: Caller) -> None:
         text = f"disconnected by {by(caller)}"
         connection.disconnect(ReasonCode.ADMINISTRATIVE_ACTION, text, self._house.now())
         self._house.flush_soon()
 
-    def _shown_client(self, session: Session, connection: Connection) -> types.ClientInfo:
+    def _shown_client(self, session: Session, connection: End, bridges: Mapping[str, BridgeStatus]) -> types.ClientInfo:
         house, visit = self._house, connection.visit
         counters = (visit.publish_received, visit.publish_sent, visit.bytes_received, visit.bytes_sent)
         rates = house.client_rates.look(session.client_id, house.now(), visit.began_at, counters)
-        entry = house.reception.entrances.get(visit.listener)
+        bridge = bridges.get(session.client_id) if isinstance(connection, BridgeConnection) else None
+        if bridge is not None:
+            protocol = "websocket" if bridge.address.startswith("ws") else "mqtt"
+        else:
+            entry = house.reception.entrances.get(visit.listener)
+            protocol = "mqtt" if entry is None else entry.listener.protocol
         return types.ClientInfo(
             client_id=session.client_id,
-            user=visit.user or None,
-            address=visit.address,
+            bridge=None if bridge is None else bridge.name,
+            user=_user_of(session, connection),
+            address=visit.address if bridge is None else bridge.address,
             listener=visit.listener,
-            protocol="mqtt" if entry is None else entry.listener.protocol,
+            protocol=protocol,
             version=_VERSIONS.get(visit.version, ""),
-            tls=house.tls_of(connection) or None,
+            tls=(bridge.tls if bridge is not None else _tls_of(house, connection)) or None,
             connected=time_of(visit.began_at),
             keep_alive=visit.keep_alive,
             clean_start=visit.clean_start,
@@ -147,10 +166,11 @@ class Clients:
         sessions = self._house.engine.sessions
         found: list[types.SessionInfo] = []
         keys = await first_after(list(sessions), key_of(query.after), query.limit + 1)
+        bridges = self._bridges()
         for client_id in keys[: query.limit]:
             session = sessions.get(client_id)
             if session is not None:  # otherwise it has ended meanwhile
-                found.append(_shown_session(session))
+                found.append(_shown_session(session, bridges))
         return types.Page(found, _next(keys, query.limit))
 
     async def _end_session(self, asked: Asked) -> None:
@@ -260,8 +280,8 @@ class Clients:
 
     async def _send_away_banned(self, ban: Ban, caller: Caller) -> None:
         async for session in all_sessions(self._house.engine):
-            connection = connection_of(session)
-            if connection is not None and self._house.guard.bans.concerns(
+            connection = session.client
+            if isinstance(connection, Connection) and self._house.guard.bans.concerns(
                 ban, connection.visit.host, session.client_id, connection.visit.user
             ):
                 self._send_away(connection, caller)
@@ -293,12 +313,25 @@ def _expiry(session: Session) -> int | None:
     return None if session.expiry_interval == NEVER_EXPIRES else session.expiry_interval
 
 
-def _shown_session(session: Session) -> types.SessionInfo:
+def _user_of(session: Session, connection: End) -> str | None:
+    """Whose rights somebody has."""
+    if isinstance(connection, BridgeConnection):  # the name in its visit is that at the remote broker
+        return session.user or None
+    return connection.visit.user or None
+
+
+def _tls_of(house: House, connection: End) -> str:
+    return house.tls_of(connection) if isinstance(connection, Connection) else ""
+
+
+def _shown_session(session: Session, bridges: Mapping[str, BridgeStatus]) -> types.SessionInfo:
     connection = connection_of(session)
+    bridge = bridges.get(session.client_id)
     return types.SessionInfo(
         client_id=session.client_id,
         connected=connection is not None,
-        user=(connection.visit.user or None) if connection is not None else None,
+        bridge=None if bridge is None else bridge.name,
+        user=None if connection is None else _user_of(session, connection),
         session_expiry=_expiry(session),
         ends=time_of(session.ends_at) if session.ends_at else None,
         subscriptions=len(session.subscriptions),

@@ -8,6 +8,7 @@ from telex.engine.engine import Engine
 from telex.engine.visit import Visit
 from telex.server.access.doorkeeper import Doorkeeper
 from telex.server.access.ways import Admitted, Denied
+from telex.server.bridge_status import BridgeStatus
 from telex.server.config import Config, Listener
 from telex.server.events import Events, LogTail
 from telex.server.guard import Guard
@@ -47,6 +48,13 @@ class Hall(Protocol):
         """Who decides at a listener; None: it is not open."""
 
 
+class Bridges(Protocol):
+    """All connections to other brokers that are configured."""
+
+    def statuses(self) -> list[BridgeStatus]:
+        """How they are, in the order of the configuration."""
+
+
 class House(Protocol):
     """The broker."""
 
@@ -79,12 +87,16 @@ class House(Protocol):
         """The listeners."""
 
     @property
+    def bridges(self) -> Bridges:
+        """The bridges."""
+
+    @property
     def listener_totals(self) -> dict[str, Totals]:
         """What connections that are over brought and got, by listener."""
 
     @property
     def visits(self) -> list[Visit]:
-        """Those of the clients that are connected: what these bring and get is in none of the totals."""
+        """Those of the clients that are connected, bridges apart: what they bring and get is in none of the totals."""
 
     async def stored(self) -> bool:
         """Wait until all that was recorded so far is as safe as an acknowledgement promises: whether it is."""

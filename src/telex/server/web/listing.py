@@ -12,7 +12,7 @@ from heapq import merge, nsmallest
 from itertools import islice
 from typing import Final, TypeVar
 
-from telex.engine.connection import Connection
+from telex.engine.end import End
 from telex.engine.engine import Engine
 from telex.engine.retained import Retained
 from telex.engine.session import Session
@@ -91,9 +91,9 @@ async def all_sessions(engine: Engine) -> AsyncIterator[Session]:
         yield session
 
 
-def connection_of(session: Session) -> Connection | None:
-    """The connection of its client; None: that is away."""
-    return session.client if isinstance(session.client, Connection) else None
+def connection_of(session: Session) -> End | None:
+    """The connection of its client, or of the bridge that it belongs to; None: that is away."""
+    return session.client if isinstance(session.client, End) else None
 
 
 class Topics:

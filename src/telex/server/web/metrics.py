@@ -1,7 +1,7 @@
 """``/metrics``: what the broker counts, in the words of Prometheus.
 
 Everything here was counted already, by the engine, by connections and by the guard: it is read when somebody asks, in
-slices, and costs no message anything. Labels are bounded: listeners, and the ten clients that have moved most.
+slices, and costs no message anything. Labels are bounded: listeners, bridges, and the ten clients that have moved most.
 """
 
 from collections.abc import Iterable
@@ -14,8 +14,9 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from telex import version
-from telex.engine.connection import Connection
+from telex.engine.end import End
 from telex.engine.visit import Visit
+from telex.server.bridge_status import BridgeStatus
 from telex.server.rates import Totals
 from telex.server.turns import Histogram
 from telex.server.web.house import House
@@ -52,6 +53,16 @@ _PER_LISTENER: Final = (
     ("messages_sent", "Messages to clients of a listener."),
     ("bytes_received", "Bytes from clients of a listener."),
     ("bytes_sent", "Bytes to clients of a listener."),
+)
+_BRIDGE_COUNTERS: Final = (
+    ("connections", "connections", "Connections of a bridge that the remote broker accepted."),
+    ("messages_received", "messages_received", "Messages that a bridge took from the remote broker."),
+    ("messages_sent", "messages_sent", "Messages that a bridge sent to the remote broker."),
+    ("bytes_received", "bytes_received", "Bytes that a bridge got from the remote broker."),
+    ("bytes_sent", "bytes_sent", "Bytes that a bridge sent to the remote broker."),
+    ("messages_filtered", "filtered", "Messages that a filter of a bridge held back."),
+    ("messages_looped", "looped", "Messages that had been here before, or had passed too many brokers."),
+    ("messages_rejected", "rejected", "Messages that the remote broker did not take."),
 )
 _PER_CLIENT: Final = (
     ("messages_received", "publish_received"),
@@ -102,7 +113,7 @@ async def _collect(house: House, *, with_clients: bool) -> list[Metric]:
             await turn()
         queued += session.queue.length
         in_flight += len(session.sender.in_flight)
-        if isinstance(session.client, Connection):
+        if isinstance(session.client, End):
             outbox_bytes += session.client.outbox.size
     moved: list[tuple[int, str, Visit]] = []
     for visit in visits:
@@ -115,6 +126,7 @@ async def _collect(house: House, *, with_clients: bool) -> list[Metric]:
         moved.append((visit.bytes_received + visit.bytes_sent, visit.client_id, visit))
     metrics = [*_counters(house), *_gauges(house, queued, in_flight, outbox_bytes)]
     metrics += _of_listeners(listeners, connected)
+    metrics += _of_bridges(house.bridges.statuses())
     if with_clients:
         metrics += _of_clients(nlargest(TOP, moved, key=_amount))
     turns = house.turns
@@ -219,6 +231,30 @@ def _of_listeners(listeners: dict[str, Totals], connected: dict[str, int]) -> li
         for name, totals in listeners.items():
             family.add_metric([name], getattr(totals, attribute))
         metrics.append(family)
+    return metrics
+
+
+def _of_bridges(statuses: list[BridgeStatus]) -> list[Metric]:
+    metrics: list[Metric] = []
+    for name, text, values in (
+        ("up", "1 while the remote broker has accepted a bridge.", [float(each.state == "open") for each in statuses]),
+        ("queued_messages", "Messages that wait for the remote broker.", [each.queued for each in statuses]),
+        ("in_flight_messages", "Messages above QoS 0 on their way to it.", [each.in_flight for each in statuses]),
+        (
+            "delay_seconds",
+            "From the arrival of a message here to the remote broker's word that it has it, about.",
+            [each.delay for each in statuses],
+        ),
+    ):
+        gauge = GaugeMetricFamily(f"telex_bridge_{name}", text, labels=["bridge"])
+        for each, value in zip(statuses, values, strict=True):
+            gauge.add_metric([each.name], value)
+        metrics.append(gauge)
+    for name, attribute, text in _BRIDGE_COUNTERS:
+        counter = CounterMetricFamily(f"telex_bridge_{name}", text, labels=["bridge"])
+        for each in statuses:
+            counter.add_metric([each.name], getattr(each, attribute))
+        metrics.append(counter)
     return metrics
 
 

@@ -235,12 +235,13 @@ class ClientRates(Struct):
 
 
 class ClientInfo(Struct, kw_only=True):
-    """A client that is connected."""
+    """A client that is connected, or a bridge: with its client id here, and the address of the remote broker."""
 
     client_id: str
-    user: str | None
+    bridge: str | None  # its name; null: it is a client
+    user: str | None  # of a bridge: whose rights it has here
     address: str
-    listener: str
+    listener: str  # empty: it is a bridge
     protocol: str
     version: str
     tls: str | None  # its version; null: none
@@ -270,6 +271,7 @@ class SessionInfo(Struct, kw_only=True):
 
     client_id: str
     connected: bool
+    bridge: str | None  # whose it is; null: a client's
     user: str | None  # null: nobody, or it is away
     session_expiry: int | None  # seconds that it outlives its connection; null: for ever
     ends: datetime | None  # null: not as things are
@@ -303,6 +305,37 @@ class SubscriptionQuery(Paged):
 
     filter: Filter = "#"
     client_id: Annotated[str, Meta(min_length=1)] | None = None
+
+
+# Bridges
+
+
+class BridgeInfo(Struct, kw_only=True):
+    """A bridge. Counters begin with the broker's start."""
+
+    name: str
+    state: Literal["open", "connecting", "waiting", "idle", "ended"]
+    since: datetime  # when that state began
+    address: str  # where it is connected, or has tried last
+    reason: str | None  # why the last connection or attempt ended; null: none has
+    next_attempt: datetime | None  # when it tries again; null: not by time
+    version: str  # of the protocol
+    tls: str | None  # its version; null: none, or no connection
+    client_id: str  # at the remote broker
+    local_client_id: str  # of its session here
+    queued: int  # messages that wait here for the remote broker
+    in_flight: int
+    delay: float  # seconds from the arrival of a message here to the remote broker's word that it has it
+    connections: int
+    messages_received: int  # from the remote broker
+    messages_sent: int
+    bytes_received: int
+    bytes_sent: int
+    rates: ClientRates
+    filtered: int  # messages that a filter held back
+    looped: int  # messages that had been here, or had passed too many brokers
+    rejected: int  # messages that the remote broker did not take
+    refused: dict[str, str]  # topic filters that it may not subscribe to here or there, and why
 
 
 # Bans, events, log
