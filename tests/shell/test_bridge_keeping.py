@@ -184,7 +184,7 @@ async def test_reloads_one_after_the_other_while_it_connects_leave_one_connectio
     async with listening() as remote:
         bridge = bridge_to(remote.address)
         async with home_with(bridge) as home:
-            for number in range(30):
+            for number in range(12):
                 changed = structs.replace(bridge, keep_alive=10 + number)
                 await asyncio.gather(home.reload(described(changed)), home.reload(described(bridge)))
                 for _ in range(number % 7):
@@ -341,7 +341,7 @@ async def test_connections_that_come_and_go_leave_nothing() -> None:
     before = [living(kind) for kind in KINDS]
     async with home_with() as remote, home_with(bridge_to(f"mqtt://127.0.0.1:{remote.port}")) as home:
         [kept] = home.bridges._kept.values()
-        for number in range(30):
+        for number in range(12):
             await until(lambda: status(home).state == "open")
             home.engine.publish(Message("up/x", b"%d" % number, number % 3, retain=False), None, home.now())
             home.flush_soon()
@@ -353,7 +353,7 @@ async def test_connections_that_come_and_go_leave_nothing() -> None:
         assert [living(kind) for kind in KINDS] == [count + 1 for count in before]
         assert len(home.bridges._tasks) == 1
         del kept
-        for _ in range(30):
+        for _ in range(12):
             await home.reload(described())
             await home.reload(described(bridge_to(f"mqtt://127.0.0.1:{remote.port}")))
             await until(lambda: status(home).state == "open")
