@@ -118,6 +118,22 @@ def test_the_bytes_that_a_message_came_in_are_sent_on(version: int) -> None:  # 
     assert read(message.plain(other, 0.0), other) == Publish("a", b"x")
 
 
+@pytest.mark.parametrize("qos", [0, 1])
+def test_properties_leave_in_the_bytes_and_the_order_in_which_they_came(qos: int) -> None:  # [MQTT-3.3.2-18]
+    listed = bytes.fromhex("26 0001 6b 0001 31 03 0001 74 26 0001 6b 0001 32")  # ours is another order
+    alias, expiry = bytes.fromhex("23 0005"), bytes.fromhex("02 0000000a")
+    written = listed[:7] + alias + listed[7:] + expiry
+    body = b"\x00\x01a" + (b"\x00\x07" if qos else b"") + bytes([len(written)]) + written + b"x"
+    packet = read(bytes([PUBLISH_FIRST | qos << 1, len(body)]) + body, 5)
+    message = message_of(packet.topic, packet.payload, packet.qos, packet.retain, packet.properties, 100.0)
+    leaving = listed + bytes.fromhex("02 00000007")
+    packet_id = b"\x00\x07" if qos else b""
+    frame = whole(message, 5, PUBLISH_FIRST | qos << 1, now=103.0)
+    assert frame.endswith(b"\x00\x01a" + packet_id + bytes([len(leaving)]) + leaving + b"x")
+    if qos == 0:
+        assert message.plain(5, 103.0) == frame
+
+
 def test_a_message_of_a_packet_keeps_what_is_the_messages_own() -> None:  # section 3.3.2.3
     said = Properties(
         topic_alias=5,

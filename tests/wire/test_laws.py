@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telex.codes import ReasonCode
+from telex.wire.decode import Decoder
 from telex.wire.encode import encode
 from telex.wire.packets import Connect, Packet
 from tests.wire.reading import read, single_bytes
@@ -25,6 +26,25 @@ def test_what_is_written_is_read_back(version: int, data: st.DataObject) -> None
     packet = data.draw(packets(version))
     written = encode(packet, version)
     assert read(data.draw(pieces(written)), version) == ([as_said_in(packet, version)], None)
+
+
+@VERSIONS
+@law
+@given(data=st.data())
+def test_what_comes_while_nobody_asks_for_packets_is_kept(version: int, data: st.DataObject) -> None:  # section 4.2
+    said = data.draw(st.lists(packets(version), min_size=2, max_size=4))
+    decoder = Decoder(version=version)
+    found: list[Packet] = []
+    for piece in data.draw(pieces(b"".join(encode(packet, version) for packet in said))):
+        decoder.receive(piece)
+        for _ in range(data.draw(st.integers(0, 3))):
+            packet = decoder.next_packet()
+            if packet is not None:
+                found.append(packet)
+    while (packet := decoder.next_packet()) is not None:
+        found.append(packet)
+    assert found == [as_said_in(packet, version) for packet in said]
+    assert not decoder.is_inside_packet
 
 
 @VERSIONS

@@ -114,7 +114,7 @@ class Message:
     def came_as(self, frame: bytes, version: int) -> None:
         """Remember the packet that the message was read from: others of its version get the same bytes.
 
-        ``frame`` is of QoS 0, not retained, and without properties.
+        ``frame`` is of QoS 0 and not retained, and says nothing besides that others may not hear.
         """
         if version == MQTT_5:
             self._plain_v5 = frame
@@ -126,11 +126,13 @@ class Message:
         if version != MQTT_5:
             frame = self._plain_v3
             if not frame:
-                frame = self._plain_v3 = self._encode(PUBLISH_FIRST, b"", True, self.payload).whole
+                payload = self.payload
+                frame = self._plain_v3 = self._head(PUBLISH_FIRST, True, len(payload)) + payload
             return frame
         frame = self._plain_v5
         if not frame or self.expires_at is not None:
-            frame = self._plain_v5 = self.encoding(version, PUBLISH_FIRST, b"", now).whole
+            tail = self._tail(b"", now)
+            frame = self._plain_v5 = self._head(PUBLISH_FIRST, True, len(tail)) + tail
         return frame
 
     def encoding(self, version: int, first: int, extra: bytes, now: float, *, has_topic: bool = True) -> Encoding:
@@ -157,25 +159,39 @@ class Message:
             or self.expires_at is not None
             or known.extra != extra
         ):
-            listed = self._listed_properties(now) + extra
-            tail = encode_variable(len(listed), "property length") + listed + self.payload
-            known = self._encode(first, extra, has_topic, tail)
+            known = self._encode(first, extra, has_topic, self._tail(extra, now))
             self._v5 = known
         return known
 
     def _encode(self, first: int, extra: bytes, has_topic: bool, tail: bytes) -> Encoding:
+        head = self._head(first, has_topic, len(tail) + 2 if first & 0x06 else len(tail))
+        return Encoding(first, extra, has_topic, head, tail)
+
+    def _head(self, first: int, has_topic: bool, body_length: int) -> bytes:
+        """Up to the topic name, inclusive."""
+        if not has_topic:
+            return publish_head(first, b"", body_length)
         topic = self._topic_bytes
         if not topic:
             topic = self.topic.encode()
             self._topic_bytes = topic
-        body_length = len(tail) + 2 if first & 0x06 else len(tail)
-        head = publish_head(first, topic if has_topic else b"", body_length)
-        return Encoding(first, extra, has_topic, head, tail)
+        return publish_head(first, topic, body_length)
+
+    def _tail(self, extra: bytes, now: float) -> bytes:
+        """What v5 has behind the packet id: properties, with those that are the receiver's own, and payload."""
+        listed = self._listed_properties(now) + extra
+        return encode_variable(len(listed), "property length") + listed + self.payload
 
     def _listed_properties(self, now: float) -> bytes:
         listed = self._property_list
         if listed is None:
-            listed = b"" if self.properties is None else encode_property_list(self.properties, codes.PUBLISH)
+            properties = self.properties
+            if properties is None:
+                listed = b""
+            elif properties.travelling is not None:
+                listed = properties.travelling  # in the order in which they came, too
+            else:
+                listed = encode_property_list(properties, codes.PUBLISH)
             self._property_list = listed
         if self.expires_at is None:
             return listed

@@ -120,7 +120,7 @@ class Outbox:
         self.mask = 0xFF  # of the first byte of a PUBLISH: without RETAIN, if the client takes no retained messages
         self.outlook: Outlook | None = None  # None: the client sees topics as they are
         self.alias_maximum = 0  # topic aliases that the client takes
-        self._aliases: dict[str, bytes] = {}  # topic -> its alias as an encoded property
+        self._aliases: dict[str, bytes] | None = None  # topic -> its alias as an encoded property; None: none yet
 
     @property
     def is_holding(self) -> bool:
@@ -323,14 +323,17 @@ class Outbox:
         self, message: Message, first: int, extra: bytes, now: float, *, gives_alias: bool
     ) -> Encoding | None:
         """The PUBLISH with a topic alias; None if there is no alias left (section 3.3.2.3.4)."""
-        alias = self._aliases.get(message.topic)
+        aliases = self._aliases
+        if aliases is None:
+            aliases = self._aliases = {}
+        alias = aliases.get(message.topic)
         if alias is not None:
             return message.encoding(self.version, first, extra + alias, now, has_topic=False)
-        number = len(self._aliases) + 1
+        number = len(aliases) + 1
         if not gives_alias or number > self.alias_maximum:  # [MQTT-3.1.2-26]: first come, first served
             return None
         alias = _ALIAS_PROPERTY + number.to_bytes(2, "big")
         encoding = message.encoding(self.version, first, extra + alias, now)
         if encoding.size <= self.maximum_packet_size:  # otherwise it is not sent, and the client never learns it
-            self._aliases[message.topic] = alias
+            aliases[message.topic] = alias
         return encoding

@@ -135,6 +135,8 @@ class Decoder:
         start = self._position
         available = len(data) - start
         if available == 0:
+            self._data = b""  # what was read is not kept until more comes: most clients are silent for long
+            self._position = 0
             return None
         first = data[start]
         if self.version == 0 and first != codes.CONNECT << 4:
@@ -179,11 +181,11 @@ class Decoder:
         self._position = end
         if first & 0xF0 == codes.PUBLISH << 4:
             return self._publish(first, start, body, end)
-        self._check_first_byte(first)
         if length == 2:
-            acknowledgement = _short_acknowledgement(first >> 4, data[body] << 8 | data[body + 1])
+            acknowledgement = _short_acknowledgement(first, data[body] << 8 | data[body + 1])
             if acknowledgement is not None:
                 return acknowledgement
+        self._check_first_byte(first)
         return self._other(first >> 4, Reader(data, body, end))
 
     def _check_first_byte(self, first: int) -> None:
@@ -237,7 +239,7 @@ class Decoder:
         if topic == "" and (properties is None or properties.topic_alias is None):  # [MQTT-4.7.3-1]
             raise ProtocolError(ReasonCode.PROTOCOL_ERROR, "PUBLISH with neither topic name nor topic alias")
         packet = Publish(topic, data[position:end], qos, first & 1 == 1, first & 8 == 8, packet_id, properties)
-        if first == _PLAIN_PUBLISH and properties is None:
+        if first == _PLAIN_PUBLISH and (properties is None or not properties.has_packets_own):
             packet.frame = data[start:end]
         return packet
 
@@ -294,16 +296,16 @@ class Decoder:
         return packet
 
 
-def _short_acknowledgement(packet_type: int, packet_id: int) -> Packet | None:
-    """The acknowledgements of two bytes, by far the commonest; None for any other packet."""
+def _short_acknowledgement(first: int, packet_id: int) -> Packet | None:
+    """The acknowledgements of two bytes, by far the commonest; None for any other packet, and for wrong flags."""
     packet: Packet
-    if packet_type == codes.PUBACK:
+    if first == codes.PUBACK << 4:
         packet = PubAck(packet_id)
-    elif packet_type == codes.PUBREC:
+    elif first == codes.PUBREC << 4:
         packet = PubRec(packet_id)
-    elif packet_type == codes.PUBREL:
+    elif first == codes.PUBREL << 4 | 2:  # [MQTT-3.6.1-1]
         packet = PubRel(packet_id)
-    elif packet_type == codes.PUBCOMP:
+    elif first == codes.PUBCOMP << 4:
         packet = PubComp(packet_id)
     else:
         return None

@@ -112,7 +112,7 @@ def encode_acknowledgement(first: int, packet_id: int) -> bytes:
 
     ``first`` is one of the ``..._FIRST`` bytes.
     """
-    return bytes((first, 2, packet_id >> 8, packet_id & 0xFF))
+    return (first << 24 | 2 << 16 | packet_id).to_bytes(4, "big")
 
 
 def publish_head(first: int, topic: bytes, body_length: int) -> bytes:
@@ -126,10 +126,12 @@ def publish_head(first: int, topic: bytes, body_length: int) -> bytes:
     """
     size = len(topic)
     remaining = 2 + size + body_length
+    # One number for all that stands before the topic: compiled, ``bytes`` of a tuple takes ten times as long.
     if remaining < 0x80:
-        return bytes((first, remaining, size >> 8, size & 0xFF)) + topic
+        return (first << 24 | remaining << 16 | size).to_bytes(4, "big") + topic
     if remaining < 0x4000:
-        return bytes((first, remaining & 0x7F | 0x80, remaining >> 7, size >> 8, size & 0xFF)) + topic
+        length = (remaining & 0x7F | 0x80) << 8 | remaining >> 7
+        return (first << 32 | length << 16 | size).to_bytes(5, "big") + topic
     if remaining > MAX_REMAINING_LENGTH:
         raise ValueError(f"a PUBLISH of {remaining:,} bytes; the wire can say at most 268,435,455")
     return ONE_BYTE[first] + encode_variable(remaining, "remaining length") + size.to_bytes(2, "big") + topic

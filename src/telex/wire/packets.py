@@ -112,8 +112,8 @@ class Publish(Packet):
 
     fields: ClassVar[tuple[str, ...]] = ("topic", "payload", "qos", "retain", "dup", "packet_id", "properties")
     frame = b""
-    """The bytes that the packet was read from, if they may be sent on as they are: at QoS 0, with neither
-    RETAIN nor properties, and its topic spelled out."""
+    """The bytes that the packet was read from, if they may be sent on as they are: at QoS 0, without RETAIN, its topic
+    spelled out, and with no properties but those that travel with a message."""
 
     def __init__(
         self,

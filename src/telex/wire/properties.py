@@ -94,6 +94,41 @@ class Properties:
         self.wildcard_subscription_available = wildcard_subscription_available  # 0 or 1
         self.subscription_identifier_available = subscription_identifier_available  # 0 or 1
         self.shared_subscription_available = shared_subscription_available  # 0 or 1
+        self.travelling: bytes | None = None  # of a PUBLISH that was read: what its message keeps of them, as it came
+        self.has_packets_own = False  # and whether there were others
+
+    @property
+    def values(self) -> tuple[object, ...]:
+        """What each of them is, in the order of ``RULES``."""
+        return (
+            self.payload_format_indicator,
+            self.message_expiry_interval,
+            self.content_type,
+            self.response_topic,
+            self.correlation_data,
+            self.subscription_identifiers,
+            self.session_expiry_interval,
+            self.topic_alias_maximum,
+            self.assigned_client_identifier,
+            self.authentication_method,
+            self.authentication_data,
+            self.server_keep_alive,
+            self.retain_available,
+            self.maximum_packet_size,
+            self.receive_maximum,
+            self.maximum_qos,
+            self.request_problem_information,
+            self.will_delay_interval,
+            self.request_response_information,
+            self.response_information,
+            self.server_reference,
+            self.reason_string,
+            self.topic_alias,
+            self.user_properties,
+            self.wildcard_subscription_available,
+            self.subscription_identifier_available,
+            self.shared_subscription_available,
+        )
 
     @property
     def weight(self) -> int:
@@ -104,20 +139,20 @@ class Properties:
     def copy(self) -> "Properties":
         """The same, to be changed apart from this."""
         other = Properties()
-        for rule in RULES.values():
-            setattr(other, rule.name, getattr(self, rule.name))
+        for rule, value in zip(RULES.values(), self.values, strict=True):
+            setattr(other, rule.name, value)
         return other
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Properties):
             return NotImplemented
-        return all(getattr(self, rule.name) == getattr(other, rule.name) for rule in RULES.values())
+        return self.values == other.values
 
     def __hash__(self) -> int:
         return hash((self.content_type, self.response_topic, self.user_properties))
 
     def __repr__(self) -> str:
-        said = ((rule.name, getattr(self, rule.name)) for rule in RULES.values())
+        said = zip([rule.name for rule in RULES.values()], self.values, strict=True)
         return f"Properties({', '.join(f'{name}={value!r}' for name, value in said if value not in (None, ()))})"
 
 
@@ -133,13 +168,16 @@ class Rule:
         lowest: int = 0,
         highest: int = 0xFFFFFFFF,
         refusal: ReasonCode = ReasonCode.PROTOCOL_ERROR,
+        is_packets_own: bool = False,
     ) -> None:
         self.name = name  # of the attribute of Properties
         self.kind = kind  # the data type
         self.packets = packets  # types of the packets that may carry it
+        self.carriers = sum([1 << each for each in packets])  # the same, a bit for each: asked faster
         self.lowest = lowest  # the values that the text allows
         self.highest = highest
         self.refusal = refusal  # the reason code for any other value
+        self.is_packets_own = is_packets_own  # in a PUBLISH: it does not go on with the message
 
 
 _ACKS: Final = (
@@ -163,12 +201,12 @@ _ALIAS_INVALID: Final = ReasonCode.TOPIC_ALIAS_INVALID
 # it is Mosquitto's there.
 RULES: Final[dict[int, Rule]] = {
     PropertyId.PAYLOAD_FORMAT_INDICATOR.value: Rule("payload_format_indicator", _BYTE, _MESSAGE, highest=1),
-    PropertyId.MESSAGE_EXPIRY_INTERVAL.value: Rule("message_expiry_interval", _FOUR, _MESSAGE),
+    PropertyId.MESSAGE_EXPIRY_INTERVAL.value: Rule("message_expiry_interval", _FOUR, _MESSAGE, is_packets_own=True),
     PropertyId.CONTENT_TYPE.value: Rule("content_type", _STRING, _MESSAGE),  # [MQTT-3.3.2-19]
     PropertyId.RESPONSE_TOPIC.value: Rule("response_topic", _STRING, _MESSAGE),  # [MQTT-3.3.2-13]
     PropertyId.CORRELATION_DATA.value: Rule("correlation_data", _BINARY, _MESSAGE),
     PropertyId.SUBSCRIPTION_IDENTIFIER.value: Rule(
-        "subscription_identifiers", _VARIABLE, (codes.PUBLISH, codes.SUBSCRIBE), lowest=1
+        "subscription_identifiers", _VARIABLE, (codes.PUBLISH, codes.SUBSCRIBE), lowest=1, is_packets_own=True
     ),
     PropertyId.SESSION_EXPIRY_INTERVAL.value: Rule(
         "session_expiry_interval", _FOUR, (codes.CONNECT, codes.CONNACK, codes.DISCONNECT)
@@ -193,7 +231,7 @@ RULES: Final[dict[int, Rule]] = {
     PropertyId.SERVER_REFERENCE.value: Rule("server_reference", _STRING, (codes.CONNACK, codes.DISCONNECT)),
     PropertyId.REASON_STRING.value: Rule("reason_string", _STRING, _ACKS),
     PropertyId.TOPIC_ALIAS.value: Rule(
-        "topic_alias", _TWO, (codes.PUBLISH,), lowest=1, refusal=_ALIAS_INVALID
+        "topic_alias", _TWO, (codes.PUBLISH,), lowest=1, refusal=_ALIAS_INVALID, is_packets_own=True
     ),  # [MQTT-3.3.2-8]
     PropertyId.USER_PROPERTY.value: Rule("user_properties", _PAIR, _EVERY),
     PropertyId.WILDCARD_SUBSCRIPTION_AVAILABLE.value: Rule(
@@ -206,6 +244,10 @@ RULES: Final[dict[int, Rule]] = {
         "shared_subscription_available", _BYTE, (codes.CONNACK,), highest=1
     ),
 }
+
+# The same for who reads, by identifier, and for who writes: lists are asked and walked through faster than a dict.
+_RULE_OF: Final = [RULES.get(identifier) for identifier in range(max(RULES) + 1)]
+_IN_ORDER: Final = [(ONE_BYTE[identifier], rule) for identifier, rule in RULES.items()]
 
 
 def decode_properties(reader: Reader, packet_type: int) -> Properties | None:
@@ -224,21 +266,24 @@ def decode_properties(reader: Reader, packet_type: int) -> Properties | None:
     end = reader.position + length
     if end > reader.end:
         raise malformed(f"property length is {length:,}, the packet has {reader.end - reader.position:,} bytes left")
-    fields = Reader(reader.data, reader.position, end)
+    position = reader.position
+    fields = Reader(reader.data, position, end)
     reader.position = end
     properties = Properties()
     seen = 0  # a bit for each identifier
     pairs: list[tuple[str, str]] = []
     identifiers: list[int] = []
+    travelling = b""  # what the message of a PUBLISH keeps of that
     while fields.has_more:
+        start = fields.position
         identifier = fields.variable_byte_integer("property identifier")
         if identifier == _USER_PROPERTY:  # there may be many of them, and any packet may carry them [MQTT-1.5.7-1]
             pairs.append((fields.string("user property name"), fields.string("user property value")))
             continue
-        rule = RULES.get(identifier)
+        rule = _RULE_OF[identifier] if identifier < len(_RULE_OF) else None
         if rule is None:
             raise malformed(f"property 0x{identifier:02X} does not exist (section 2.2.2.2)")
-        if packet_type not in rule.packets:
+        if not rule.carriers >> packet_type & 1:
             raise malformed(f"property {rule.name} is not allowed in {_carrier(packet_type)} (section 2.2.2.2)")
         bit = 1 << identifier
         if seen & bit and not (rule.kind == _VARIABLE and packet_type == codes.PUBLISH):
@@ -254,8 +299,14 @@ def decode_properties(reader: Reader, packet_type: int) -> Properties | None:
                 identifiers.append(number)
             else:
                 setattr(properties, rule.name, number)
+            if rule.is_packets_own:
+                travelling += reader.data[position:start]
+                position = fields.position
+                properties.has_packets_own = True
     properties.user_properties = tuple(pairs)
     properties.subscription_identifiers = tuple(identifiers)
+    if packet_type == codes.PUBLISH:
+        properties.travelling = travelling + reader.data[position:end]
     return properties
 
 
@@ -291,12 +342,11 @@ def encode_properties(properties: Properties | None, packet_type: int) -> bytes:
 def encode_property_list(properties: Properties, packet_type: int) -> bytes:
     """The properties without their length, so that others can be put beside them."""
     parts: list[bytes] = []
-    for identifier, rule in RULES.items():
-        value = getattr(properties, rule.name)
+    for (identifier, rule), value in zip(_IN_ORDER, properties.values):  # noqa: B905 - 27 both; strict costs more
         if value is not None and value != ():
-            if packet_type not in rule.packets:
+            if not rule.carriers >> packet_type & 1:
                 raise ValueError(f"property {rule.name} is not allowed in {_carrier(packet_type)} (section 2.2.2.2)")
-            _encode_property(parts, ONE_BYTE[identifier], rule, value)
+            _encode_property(parts, identifier, rule, value)
     if packet_type == codes.SUBSCRIBE and len(properties.subscription_identifiers) > 1:
         raise ValueError("SUBSCRIBE carries one subscription identifier (section 3.8.2.1.2)")
     if properties.response_topic is not None:
