@@ -49,6 +49,45 @@ def test_importing_telex_loads_nothing_that_was_not_asked_for() -> None:
     assert "telex.server.broker" in loaded("import telex; telex.Broker")
 
 
+def test_a_broker_starts_without_what_only_some_brokers_need() -> None:  # it takes longer to load than all the rest
+    modules = loaded("import telex.cli.serve")
+    assert "telex.server.broker" in modules
+    assert {
+        "aiohttp",
+        "cryptography",
+        "prometheus_client",
+        "telex.server.tls",
+        "telex.server.web.server",
+    } & modules == set()
+
+
+def test_clients_of_other_listeners_do_not_wait_for_the_http_port() -> None:
+    code = """
+import asyncio, socket, telex
+from telex.server import broker as module
+
+with socket.create_server(("127.0.0.1", 0)) as taken:
+    port = taken.getsockname()[1]
+load, answered = module.load, []
+
+async def look(name):  # before its libraries are imported, MQTT is spoken already
+    async with telex.Client(f"mqtt://127.0.0.1:{port}") as client:
+        await client.publish("a", "x", qos=1)
+    answered.append(name)
+    await load(name)
+
+async def main():
+    listener = telex.Listener(host="127.0.0.1", port=port, access=telex.Access(allow_anonymous=True))
+    web = telex.Web(enabled=True, host="127.0.0.1", port=0)
+    async with telex.Broker(config=telex.Config(listeners=[listener], web=web)) as broker:
+        assert answered == ["telex.server.web.http_port"] and broker.web_address
+
+module.load = look
+asyncio.run(main())
+"""
+    assert "aiohttp.web" in loaded(code)
+
+
 def test_every_name_of_the_face_is_there() -> None:
     for name in telex.__all__:
         value = getattr(telex, name)

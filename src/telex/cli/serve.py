@@ -40,6 +40,7 @@ from telex.server.log_destinations import Destinations, setup
 from telex.server.orders import Orders
 from telex.server.privileges import become, give_to, is_root
 from telex.server.public import made_public
+from telex.server.reception import load
 from telex.server.stores.sqlite import DURABILITIES, StoreError
 from telex.server.toml import LIMITS, problems, written
 
@@ -49,6 +50,10 @@ _BAD_CONFIG: Final = 3  # what Mosquitto answers to a mosquitto.conf that it can
 _LOOKS: Final = (700, 10, 70)  # 490,000 new objects between two looks through all: connections make no circles
 _FILES: Final = 65_536  # for which the kernel is asked to make room: half a MiB
 _MANY: Final = 1_000  # connections, after which it is worth the while to give memory back
+_M_TRIM_THRESHOLD: Final = -1  # as malloc.h of the GNU C library has them
+_M_MMAP_THRESHOLD: Final = -3
+_KEPT_FREE: Final = 8 * 1024 * 1024  # bytes that the C library may have free at the end of its heap
+_LARGE: Final = 4 * 1024 * 1024  # bytes that it gets from the kernel, and gives back, each time
 _RELOAD: Final = "reload"
 _BRIDGES: Final = "bridges"
 _THIS_MACHINE: Final = ("127.0.0.1", "[::1]", "0.0.0.0", "[::]")  # addresses of listeners that `localhost` reaches
@@ -72,6 +77,7 @@ def run(arguments: Sequence[str]) -> int:
         return fail(str(error), bad)
     logging.getLogger("asyncio").setLevel(logging.WARNING)
     raise_file_limit()
+    _keep_freed_memory()
     try:
         run_loop(_serve(config, options, log))
     except ConfigError as error:
@@ -268,6 +274,8 @@ async def _serve(config: Config, options: argparse.Namespace, log: Destinations)
     orders = Orders(service.carry_out)
     if config.user and config.data:
         give_to(config.user, Path(config.data))
+    if config.user and is_root():
+        await load("telex.server.web.http_port")  # otherwise clients would speak to root while it is loaded
     async with service.broker as broker:
         log.publish_to(broker.tell, asyncio.get_running_loop().call_soon_threadsafe)
         try:
@@ -297,6 +305,19 @@ async def _serve(config: Config, options: argparse.Namespace, log: Destinations)
             if config.pid_file:
                 with suppress(OSError):  # root's, and we are not root any more
                     os.unlink(config.pid_file)
+
+
+def _keep_freed_memory() -> None:
+    """Have the C library keep what is freed, for what comes next.
+
+    A turn with large messages takes and frees some hundred KiB several times. The GNU C library gives that back to the
+    kernel each time, and the kernel clears it page by page when it is taken again: more than half of what a message
+    of 16 KiB costs.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(_M_TRIM_THRESHOLD, _KEPT_FREE)
+        mallopt(_M_MMAP_THRESHOLD, _LARGE)
 
 
 async def _tidy(broker: Broker) -> None:

@@ -34,7 +34,7 @@ from telex.server.guard import Counts, Guard
 from telex.server.handler import ClientHandler, EndHandler
 from telex.server.log import LogObserver, code_of
 from telex.server.rates import Rates, RatesOfMany, Totals, counters_of
-from telex.server.reception import Entrance, Opened, Reception
+from telex.server.reception import Entrance, Opened, Reception, load
 from telex.server.stores.sqlite import SqliteJournal
 from telex.server.sys_topics import SysTopics
 from telex.server.turns import Turns
@@ -371,8 +371,9 @@ class Broker:
 
     # What the HTTP port asks
 
-    def _make_http_port(self, entrance: Entrance, opened: Opened) -> "HttpPort":
-        from telex.server.web.http_port import HttpPort  # it brings large libraries with it
+    async def _make_http_port(self, entrance: Entrance, opened: Opened) -> "HttpPort":
+        await load("telex.server.web.http_port")
+        from telex.server.web.http_port import HttpPort
 
         return HttpPort(self, entrance.name, entrance.listener, opened)
 
@@ -460,7 +461,8 @@ class Broker:
         them, and two brokers with a bridge between them would work by turns.
         """
         self._taken += size
-        self.flush_soon()
+        if not self._flush_is_due:  # asked here too: most of what comes is not the first of its turn
+            self.flush_soon()
         if self._taken >= _MUCH:
             self.flush()
 

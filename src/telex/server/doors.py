@@ -1,7 +1,8 @@
 """Doors: where clients come in. One for each listener.
 
 Knows sockets, and what comes before the first byte of MQTT: the guard's word, the PROXY protocol, TLS. Knows nothing
-of MQTT.
+of MQTT. Whoever needs ``tls`` here imports it then: its library takes longer to load than all the rest of a broker that
+has no certificates.
 """
 
 import asyncio
@@ -16,14 +17,16 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import Final, Protocol, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
-from telex.server import tls
 from telex.server.config import ConfigError, Listener
 from telex.server.log import Event, Throttle
 from telex.streams.proxy_protocol import BadHeader, HeaderReader, Proxied, plain_host
 from telex.streams.stream import Handler, Stream
 from telex.streams.tcp import Arrival, TcpStream, host_of, shown_address
+
+if TYPE_CHECKING:
+    from telex.server.tls import Files
 
 logger = logging.getLogger("telex")
 
@@ -99,6 +102,7 @@ class Door:
         self._now = now
         self._lock = Lock(Listener())  # open() reads the one of the description
         self._sockets: list[socket.socket] = []
+        self._port = 0  # that we listen on; 0: none
         self._socket_file: tuple[int, int] | None = None  # device and inode of the Unix socket that we made
         self._servers: list[asyncio.AbstractServer] = []  # if asyncio takes connections in
         self._watched: dict[socket.socket, asyncio.TimerHandle | None] = {}  # if we do; a timer: after a pause
@@ -119,6 +123,8 @@ class Door:
         self._tell_of_certificates()
         self._most_files = _most_files()
         self._sockets = await _listen(self.listener)
+        if not self.listener.path:
+            self._port = self._sockets[0].getsockname()[1]
         try:
             if self.listener.path:
                 self._socket_file = _identity_of(self.listener.path)
@@ -153,7 +159,8 @@ class Door:
         If what is there now is of no use, the old ones hold, and the log says so once.
         """
         self._refusals.tick(self._now())
-        if not self._lock.files.changed():
+        files = self._lock.files
+        if files is None or not files.changed():
             return
         try:
             self._lock = Lock(self.listener)
@@ -168,6 +175,7 @@ class Door:
         self._remove_socket_file()
         accepting, sockets = self._accepting, self._sockets
         self._sockets = []
+        self._port = 0
         for task in self._arriving:
             task.cancel()
         self._stop_serving()
@@ -194,14 +202,13 @@ class Door:
     @property
     def port(self) -> int:
         """The TCP port in use; that of the description, if it is closed or has none."""
-        if not self._sockets or self.listener.path:
-            return self.listener.port
-        port: int = self._sockets[0].getsockname()[1]
-        return port
+        return self._port or self.listener.port
 
     def _tell_of_certificates(self) -> None:
         """Say in the log what clients will not like about them."""
         if self.listener.tls is not None:
+            from telex.server import tls
+
             for finding in tls.check(self.listener.tls, _known_names(self.listener), now=self._now()):
                 logger.warning("certificates listener=%s: %s", self.name, finding.text)
 
@@ -361,6 +368,8 @@ class Door:
         if context is None:
             await loop.connect_accepted_socket(lambda: self._new_protocol(visitor), connection)
             return True
+        from telex.server import tls
+
         until = loop.time() + self.handshake_timeout
         await self._hear_hello(connection)
         tls.farewell.set(partial(_say_farewell, connection))
@@ -377,6 +386,8 @@ class Door:
 
     async def _hear_hello(self, connection: socket.socket) -> None:
         """Wait for the first bytes of TLS, and leave them there: who says nothing costs no more than a file."""
+        from telex.server import tls
+
         try:
             async with asyncio.timeout(self.handshake_timeout):
                 start = await _peek(connection)
@@ -517,6 +528,8 @@ class _Visitor(Arrival):
         self.via_tls = session.version() or ""
         described = self._door.listener.tls
         if described is not None and described.user_from:
+            from telex.server import tls
+
             certificate = session.getpeercert(binary_form=True)
             self.identity = tls.user_of(certificate, described.user_from) if certificate else ""
 
@@ -537,9 +550,16 @@ class Lock:
         if listener.tls is not None and listener.psk is not None:
             raise ConfigError(f"listener {name_of(listener)}: tls and psk are two ways for the same; give one of them")
         self._psk = listener.psk
-        self._psk_keys = tls.psk_keys(listener.psk) if listener.psk is not None else {}
+        self._psk_keys: dict[str, bytes] = {}
         self._context: ssl.SSLContext | None = None
         self._proxies = [_network(each, listener) for each in listener.trusted_proxies]
+        self.files: Files | None = None  # that are read here; None: none
+        if listener.tls is None and listener.psk is None:
+            return
+        from telex.server import tls
+
+        if listener.psk is not None:
+            self._psk_keys = tls.psk_keys(listener.psk)
         self.files = tls.files_of(listener.tls, listener.psk)
         if listener.tls is not None:
             self._context = tls.server_context(listener.tls)
@@ -548,6 +568,8 @@ class Lock:
         """What one connection needs for TLS; None: nothing."""
         if self._psk is None:
             return self._context
+        from telex.server import tls
+
         identified = visitor.identified if self._psk.user_from_identity else _nobody
         return tls.psk_context(self._psk, self._psk_keys, identified)
 

@@ -48,28 +48,28 @@ class EndHandler:
         stream: how bytes come and go.
     """
 
-    __slots__ = ("_house", "_journal", "_now", "_waits", "connection", "stream")
+    __slots__ = ("_clock", "_house", "_journal", "_waits", "connection", "stream")
 
     connection: End
 
     def __init__(self, house: House, stream: Stream) -> None:
         self._house = house
         self._journal = house.engine.journal
-        self._now = house.clock.now
+        self._clock = house.clock
         self._waits = 0
         self.stream = stream
 
     def received(self, data: bytes) -> None:
         """Bytes came."""
         before = self._journal.appended
-        self.connection.receive(data, self._now())
-        self._keep_pace(before)
+        self.connection.receive(data, self._clock.now())
+        if self._journal.appended > before:
+            self._keep_pace()
         self._house.taken(len(data))
 
-    def _keep_pace(self, before: int) -> None:
-        """Take no more until the journal has come forward, if what came was recorded and the journal is behind."""
-        journal = self._journal
-        if journal.appended > before and journal.is_behind:
+    def _keep_pace(self) -> None:
+        """What came was recorded: take no more until the journal has come forward, if it is behind."""
+        if self._journal.is_behind:
             self._wait(_FOR_JOURNAL)
             self._house.hold_up(self)
 
@@ -99,7 +99,7 @@ class EndHandler:
             self._go_on(_FOR_LOGIN)
         if self.stream.is_writable and outbox.has_leaving:
             before = self._journal.appended
-            self.stream.write(self.connection.take(self._now()))
+            self.stream.write(self.connection.take(self._clock.now()))
             if outbox.frames or self._journal.appended != before:  # more followed from the session
                 self._house.flush_soon()
         if outbox.is_closing and not outbox.is_holding:
@@ -108,7 +108,7 @@ class EndHandler:
     def lost(self, reason: str) -> None:
         """The stream is over."""
         try:
-            self.connection.closed(self._now(), reason)
+            self.connection.closed(self._clock.now(), reason)
         finally:  # whatever went wrong: a stop waits for those who are there
             self.connection.outbox.stream = None  # without a circle it is gone at once, and leaves nothing to look for
             self._house.flush_soon()
@@ -148,7 +148,7 @@ class ClientHandler(EndHandler):
         """Bytes came from the client."""
         connection = self.connection
         before = self._journal.appended
-        now = self._now()
+        now = self._clock.now()
         if self.meter is None:
             connection.receive(data, now)
         else:
@@ -156,8 +156,8 @@ class ClientHandler(EndHandler):
         if connection.is_waiting:  # for its login: what it sends meanwhile stays in the kernel
             if connection.decoder.is_inside_packet:  # until then we read, to hear whether it leaves
                 self._wait(_FOR_LOGIN)
-        else:
-            self._keep_pace(before)
+        elif self._journal.appended > before:
+            self._keep_pace()
         self._house.taken(len(data))
 
     def _receive_measured(self, meter: Meter, data: bytes, now: float) -> None:

@@ -4,9 +4,11 @@ Knows descriptions, doors and doorkeepers. What becomes of a stream that comes i
 is the broker's business.
 """
 
+import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -114,7 +116,7 @@ class Reception:
         now: Callable[[], float],
         values: Callable[[], dict[str, str]],
         data: Path | None = None,
-        http_port: "Callable[[Entrance, Opened], WebServer] | None" = None,
+        http_port: "Callable[[Entrance, Opened], Awaitable[WebServer]] | None" = None,
     ) -> None:
         self._opened = opened
         self._gate = gate
@@ -174,20 +176,21 @@ class Reception:
         """Open what is not there yet; of what is not wanted any more, close only what is in the way."""
         coming = [each for name, each in wanted.items() if not self._stays(name, each)]
         going = [each for name, each in self.entrances.items() if each not in self._staying(wanted)]
-        for entrance in coming:
-            self._furnish(entrance, config)
         in_the_way = [each for each in going if any(_same_place(each, other) for other in coming)]
         free = [each for each in coming if not any(_same_place(each, other) for other in going)]
         for entrance in free:
+            await self._furnish(entrance, config)
             opened.append(entrance)
             await self._open_one(entrance, wanted, opened)
+        others = [each for each in coming if each not in free]
+        for entrance in others:
+            await self._furnish(entrance, config)
         for entrance in in_the_way:
             closed.append(entrance)
             await entrance.close()
-        for entrance in coming:
-            if entrance not in opened and entrance.name in wanted:
-                opened.append(entrance)
-                await self._open_one(entrance, wanted, opened)
+        for entrance in others:
+            opened.append(entrance)
+            await self._open_one(entrance, wanted, opened)
 
     async def _open_one(self, entrance: Entrance, wanted: dict[str, Entrance], opened: list[Entrance]) -> None:
         try:
@@ -393,17 +396,18 @@ class Reception:
             everybody_administers=is_everybodys,
         )
 
-    def _furnish(self, entrance: Entrance, config: Config) -> None:
+    async def _furnish(self, entrance: Entrance, config: Config) -> None:
         """Give a new entrance its door, and who speaks HTTP there."""
 
         def opened(stream: Stream, known: object = None) -> Handler:
             return self._opened(stream, entrance, known)
 
         if entrance.is_http_port and self._http_port is not None:
-            entrance.web = self._http_port(entrance, opened)
+            entrance.web = await self._http_port(entrance, opened)
             entrance.web.handshake_timeout = config.protection.tls_handshake_timeout
         elif entrance.listener.protocol != "mqtt":
-            from telex.server.web.server import WebServer  # it brings large libraries with it
+            await load("telex.server.web.server")
+            from telex.server.web.server import WebServer
 
             entrance.web = WebServer(
                 entrance.listener,
@@ -421,6 +425,11 @@ class Reception:
             protocol=None if entrance.web is None else entrance.web.factory,
         )
         entrance.door.name = entrance.name
+
+
+async def load(module: str) -> None:
+    """Import what brings large libraries with it. In a thread: clients of other listeners shall not wait for that."""
+    await asyncio.to_thread(import_module, module)
 
 
 def _free_name(listener: Listener, taken: dict[str, Entrance]) -> str:

@@ -202,6 +202,8 @@ def _plain(address: IPv4Address | IPv6Address) -> str:
 
 def plain_host(host: str) -> str:
     """The same for text: ``::ffff:192.0.2.1`` is 192.0.2.1."""
+    if ":" not in host:  # IPv4 is written in one way only
+        return host
     try:
         return _plain(ip_address(host))
     except ValueError:

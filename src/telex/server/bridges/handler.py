@@ -28,12 +28,12 @@ class BridgeHandler(EndHandler):
 
     def go_on(self) -> None:
         """The journal has come forward: more may come."""
-        self.connection.wrote(self._now())  # as long as we did not read, it could not be heard
+        self.connection.wrote(self._clock.now())  # as long as we did not read, it could not be heard
         super().go_on()
 
     def writable(self) -> None:
         """The remote reads again: what gathered meanwhile can leave."""
-        self.connection.wrote(self._now())
+        self.connection.wrote(self._clock.now())
         super().writable()
 
     def tick(self, now: float) -> None:
