@@ -367,21 +367,9 @@ class Scene:
         self.world.now += 31  # a session lives 30 seconds at most; many fall due at once
         engine.tick(self.world.now)
         self.world.flush()
-        for topic in retained_topics(engine):
+        for topic in [message.topic for message in engine.retained.all()]:
             self.world.publishes(Message(topic, b"", 0, True))
         assert_empty(engine)
-
-
-def retained_topics(engine: Engine) -> list[str]:
-    """The topics of all retained messages."""
-    topics: list[str] = []
-    levels = [engine.retained._root]
-    while levels:
-        level = levels.pop()
-        levels.extend(level.children.values())
-        if level.message is not None:
-            topics.append(level.message.topic)
-    return topics
 
 
 def assert_empty(engine: Engine) -> None:
@@ -395,7 +383,7 @@ def assert_empty(engine: Engine) -> None:
     assert subscriptions._root.children == {}
     assert subscriptions._root.subscribers is None
     assert (engine.retained.count, engine.retained.bytes) == (0, 0)
-    assert engine.retained._root.children == {}
+    assert engine.retained.is_empty
     assert len(engine.deadlines) == 0
     assert engine.stats.clients_connected == 0
     assert engine.stats.sockets_open == 0

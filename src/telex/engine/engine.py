@@ -19,10 +19,11 @@ from telex.engine.outbox import Outbox
 from telex.engine.permissions import Permissions, is_reserved, publishing, receiving
 from telex.engine.queue import Outgoing
 from telex.engine.retained import Retained
+from telex.engine.routes import Route
 from telex.engine.seams import Client, Control, Gate, Journal, Observer
 from telex.engine.session import Session, Subscription
 from telex.engine.stats import Stats
-from telex.engine.subscriptions import Route, Subscriptions
+from telex.engine.subscriptions import Subscriptions
 from telex.engine.surroundings import Surroundings
 from telex.wire.packets import SubscriptionRequest, Will
 from telex.wire.properties import Properties
@@ -90,6 +91,7 @@ class Engine:
         self._ending: dict[str, int] = {}  # client id -> the record of the end of its kept session, if not committed
         self.last_session = 0  # the number that a session was given last in the records
         self._is_dropping_retained = False
+        self._on_session_due = self.session_due  # one for all sessions: each mention of a method makes a new object
         self.surroundings = Surroundings(options, self.stats, journal, observer)
 
     def change_options(self, options: Options) -> None:
@@ -181,6 +183,7 @@ class Engine:
         self._set_will(session, will)  # [MQTT-3.1.2-7]
         self.change_permissions(session, permissions)
         session.opened(client, outbox, receive_maximum, allowed)
+        self.subscriptions.came_back(session)
         if session.expiry_interval != expiry_interval:
             self.change_expiry(session, expiry_interval)
         elif session.number:
@@ -201,7 +204,7 @@ class Engine:
         former = session.permissions
         session.permissions = permissions
         if former.limits_receiving or permissions.limits_receiving:
-            self.subscriptions.forget_routes()
+            self.subscriptions.change_permissions(session)
         has_all = True
         for subscription in list(session.subscriptions.values()):
             _, topic_filter = topics.split_shared(subscription.topic_filter)
@@ -229,7 +232,7 @@ class Engine:
 
     def new_session(self, client_id: str) -> Session:
         """A session for a client that has none."""
-        session = self.sessions[client_id] = Session(client_id, self.surroundings, self.session_due)
+        session = self.sessions[client_id] = Session(client_id, self.surroundings, self._on_session_due)
         session.crossing = self.crossings.get(client_id)
         self.stats.clients_maximum = max(self.stats.clients_maximum, len(self.sessions))
         return session

@@ -1,98 +1,37 @@
 """All subscriptions of a broker, and which of them a topic name matches (section 4.7).
 
 A filter without wildcards is found by one look-up, the others by walking a tree
-of levels. What a topic matches is remembered until subscriptions change.
+of levels: only as far as the name goes on, so that other filters cost nothing.
+What a topic matches is remembered: see ``routes.py``.
 """
 
-from typing import Final
+from typing import Any, Final
 
 from telex import topics
-from telex.engine.message import Message
-from telex.engine.permissions import LONGEST_REMEMBERED
+from telex.engine.routes import Route, Routes, Subscribers
 from telex.engine.samples import Sampled
 from telex.engine.session import Session, Subscription, merged
+from telex.engine.shared import SharedGroup
 
-_MAX_ROUTES: Final = 10_000  # topics whose receivers are remembered
-
-
-class SharedGroup:
-    """The members of one ``$share`` group on one filter: each message goes to one of them (section 4.8.2)."""
-
-    def __init__(self) -> None:
-        self.members: list[Subscription] = []
-        self._turn = 0
-
-    def choose(self, message: Message) -> Subscription | None:
-        """The member whose turn it is, of those that may receive the message; one that is connected before others.
-
-        None if the message would be lost on all of them: at QoS 0 nothing waits for
-        a client that is away.
-        """
-        members = self.members
-        count = len(members)
-        absent: Subscription | None = None
-        absent_index = 0
-        for step in range(1, count + 1):
-            index = (self._turn + step) % count
-            member = members[index].limited(message.topic)
-            if member is None:
-                continue
-            if member.session.outbox is not None:
-                self._turn = index
-                return member
-            if absent is None and message.qos > 0 and member.qos > 0:
-                absent = member
-                absent_index = index
-        if absent is not None:
-            self._turn = absent_index
-        return absent
-
-
-class _Subscribers:
-    """Who subscribed with one filter."""
-
-    def __init__(self) -> None:
-        self.sessions: dict[Session, Subscription] = {}
-        self.groups: dict[str, SharedGroup] = {}
+_NOTHING: Final[dict[str, Any]] = {}  # for all levels that have none below; stays empty
 
 
 class _Level:
     """One level of filters with wildcards: the levels below, and who subscribed with the filter that ends here."""
 
     def __init__(self) -> None:
-        self.children: dict[str, _Level] = {}
-        self.subscribers: _Subscribers | None = None
-
-
-class Route:
-    """Who gets the messages of one topic."""
-
-    def __init__(
-        self,
-        subscriptions: list[Subscription],
-        groups: list[SharedGroup],
-        sampled: list[Sampled],
-        *,
-        no_local: bool,
-        is_control: bool,
-    ) -> None:
-        self.subscriptions = subscriptions  # one for each session
-        self.groups = groups
-        self.sampled = sampled  # likewise
-        self.no_local = no_local  # one of them, or of those they were merged from, is No Local
-        self.is_control = is_control  # what is published there is for the broker itself
-        self.is_plain = not (groups or no_local)  # all of ``subscriptions`` just get it, and there is nobody else
-        self.is_heard = bool(subscriptions or groups or sampled)
+        self.children: dict[str, _Level] = _NOTHING
+        self.subscribers: Subscribers | None = None
 
 
 class Subscriptions:
     """The subscriptions of all sessions."""
 
     def __init__(self) -> None:
-        self._exact: dict[str, _Subscribers] = {}  # filters without wildcards
+        self._exact: dict[str, Subscribers] = {}  # filters without wildcards
         self._root = _Level()  # filters with wildcards
         self._wildcards = 0  # filters in that tree
-        self._routes: dict[str, Route] = {}
+        self._routes = Routes()
         self.count = 0
         self.shared_count = 0
 
@@ -100,41 +39,23 @@ class Subscriptions:
         """Add a subscription, or replace its session's with the same filter [MQTT-3.8.4-3]."""
         group_name, topic_filter = topics.split_shared(subscription.topic_filter)
         subscribers = self._make(topic_filter)
-        self._forget_routes(topic_filter)
-        session = subscription.session
-        if not group_name:
-            if session not in subscribers.sessions:
-                self.count += 1
-            subscribers.sessions[session] = subscription
-            return
-        group = subscribers.groups.get(group_name)
-        if group is None:
-            group = SharedGroup()
-            subscribers.groups[group_name] = group
-        for index, member in enumerate(group.members):
-            if member.session is session:
-                group.members[index] = subscription
-                return
-        group.members.append(subscription)
-        self.count += 1
-        self.shared_count += 1
+        self._forget_routes(subscribers)
+        if subscribers.add(subscription, group_name):
+            self.count += 1
+            if group_name:
+                self.shared_count += 1
 
     def remove(self, subscription: Subscription) -> None:
         """Remove a subscription that was added."""
         group_name, topic_filter = topics.split_shared(subscription.topic_filter)
         subscribers = self._find(topic_filter)
         assert subscribers is not None  # it was added
-        self._forget_routes(topic_filter)
+        self._forget_routes(subscribers)
+        subscribers.remove(subscription.session, group_name)
         self.count -= 1
         if group_name:
-            group = subscribers.groups[group_name]
-            group.members.remove(subscription)
             self.shared_count -= 1
-            if not group.members:
-                del subscribers.groups[group_name]
-        else:
-            del subscribers.sessions[subscription.session]
-        if not subscribers.sessions and not subscribers.groups:
+        if subscribers.is_empty:
             self._prune(topic_filter)
 
     def group_of(self, shared: str) -> SharedGroup | None:
@@ -143,20 +64,35 @@ class Subscriptions:
         subscribers = self._find(topic_filter)
         return None if subscribers is None else subscribers.groups.get(group_name)
 
+    def came_back(self, session: Session) -> None:
+        """The client of a session with subscriptions is connected again."""
+        for subscription in session.subscriptions.values():
+            if subscription.is_shared:
+                group = self.group_of(subscription.topic_filter)
+                assert group is not None  # it has this member
+                group.came_back(session)
+
+    def change_permissions(self, session: Session) -> None:
+        """What a session may receive has changed."""
+        for subscription in session.subscriptions.values():
+            if not subscription.is_shared:  # a group asks with each message
+                subscribers = self._find(subscription.topic_filter)
+                assert subscribers is not None  # it was added
+                self._forget_routes(subscribers)
+
     def route(self, topic: str) -> Route:
         """Who gets the messages of a topic: those whose filters match it, and nobody else [MQTT-3.3.2-3]."""
-        route = self._routes.get(topic)
-        if route is None:
-            route = self._match(topic)
-            if len(topic) <= LONGEST_REMEMBERED:
-                if len(self._routes) >= _MAX_ROUTES:
-                    self._routes.clear()
-                self._routes[topic] = route
+        routes = self._routes
+        route = routes.known.get(topic)
+        if route is not None:
+            if route.checked == routes.newest or routes.still_holds(route):
+                route.is_used = True
+                return route
+            routes.forget(route)
+        found = self._matching(topic)
+        route = _route(topic, found)
+        routes.remember(route, found)
         return route
-
-    def forget_routes(self) -> None:
-        """What clients may receive has changed."""
-        self._routes.clear()
 
     def own_part(self, topic: str, session: Session) -> Subscription | None:
         """What a session gets of its own messages: its subscriptions without No Local [MQTT-3.8.3-3]."""
@@ -169,31 +105,8 @@ class Subscriptions:
         ]
         return merged(own).limited(topic) if own else None
 
-    def _match(self, topic: str) -> Route:
-        by_session: dict[Session, list[Subscription]] = {}
-        sampled: dict[Session, list[Subscription]] = {}
-        groups: list[SharedGroup] = []
-        no_local = False
-        for subscribers in self._matching(topic):
-            for session, subscription in subscribers.sessions.items():
-                no_local = no_local or subscription.no_local
-                alike = sampled if subscription.is_sampled else by_session
-                others = alike.get(session)
-                if others is None:
-                    alike[session] = [subscription]
-                else:
-                    others.append(subscription)
-            groups.extend(subscribers.groups.values())
-        return Route(
-            _for_each(by_session, topic),
-            groups,
-            [_sampled(each) for each in _for_each(sampled, topic)],
-            no_local=no_local,
-            is_control=topic.startswith("$CONTROL/"),
-        )
-
-    def _matching(self, topic: str) -> list[_Subscribers]:
-        found: list[_Subscribers] = []
+    def _matching(self, topic: str) -> list[Subscribers]:
+        found: list[Subscribers] = []
         exact = self._exact.get(topic)
         if exact is not None:
             found.append(exact)
@@ -221,26 +134,30 @@ class Subscriptions:
             _add(level.children.get("#"), found)  # a/# matches a
         return found
 
-    def _make(self, topic_filter: str) -> _Subscribers:
+    def _make(self, topic_filter: str) -> Subscribers:
         if not topics.has_wildcard(topic_filter):
             subscribers = self._exact.get(topic_filter)
             if subscribers is None:
-                subscribers = _Subscribers()
+                subscribers = Subscribers()
                 self._exact[topic_filter] = subscribers
+                self._routes.is_news(topic_filter)
             return subscribers
         level = self._root
         for name in topic_filter.split("/"):
             child = level.children.get(name)
             if child is None:
                 child = _Level()
+                if not level.children:
+                    level.children = {}
                 level.children[name] = child
             level = child
         if level.subscribers is None:
-            level.subscribers = _Subscribers()
+            level.subscribers = Subscribers()
             self._wildcards += 1
+            self._routes.is_news(topic_filter)
         return level.subscribers
 
-    def _find(self, topic_filter: str) -> _Subscribers | None:
+    def _find(self, topic_filter: str) -> Subscribers | None:
         if not topics.has_wildcard(topic_filter):
             return self._exact.get(topic_filter)
         level = self._root
@@ -268,11 +185,32 @@ class Subscriptions:
                 return
             del path[index].children[names[index]]
 
-    def _forget_routes(self, topic_filter: str) -> None:
-        if topics.has_wildcard(topic_filter):
-            self._routes.clear()
-        else:
-            self._routes.pop(topic_filter, None)
+    def _forget_routes(self, subscribers: Subscribers) -> None:
+        self._routes.forget_those_of(subscribers)
+
+
+def _route(topic: str, found: list[Subscribers]) -> Route:
+    """The route to those that were found to match a topic."""
+    groups = [group for subscribers in found for group in subscribers.groups.values()]
+    if len(found) == 1:
+        alike = found[0].alike()
+        if alike is not None:
+            return Route(topic, alike, groups, [], is_alone=True)
+    by_session: dict[Session, list[Subscription]] = {}
+    sampled: dict[Session, list[Subscription]] = {}
+    no_local = False
+    for subscribers in found:
+        for session, subscription in subscribers.sessions.items():
+            no_local = no_local or subscription.no_local
+            others = sampled if subscription.is_sampled else by_session
+            overlapping = others.get(session)
+            if overlapping is None:
+                others[session] = [subscription]
+            else:
+                overlapping.append(subscription)
+    samples = [_sampled(each) for each in _for_each(sampled, topic)]
+    own = len(samples) + len([each for each in by_session.values() if len(each) > 1])
+    return Route(topic, _for_each(by_session, topic), groups, samples, no_local=no_local, own=own)
 
 
 def _for_each(by_session: dict[Session, list[Subscription]], topic: str) -> list[Subscription]:
@@ -291,6 +229,6 @@ def _sampled(subscription: Subscription) -> Sampled:
     return Sampled(samples, subscription.extra, keeps_retain=subscription.retain_as_published)
 
 
-def _add(level: _Level | None, found: list[_Subscribers]) -> None:
+def _add(level: _Level | None, found: list[Subscribers]) -> None:
     if level is not None and level.subscribers is not None:
         found.append(level.subscribers)
