@@ -21,6 +21,7 @@ FLOORS = {
     "client/": 4,
     "paho/": 5,
     "server/": 5,
+    "bench/": 5,
     "cli/": 6,
     "__init__.py": 7,
     "__main__.py": 7,
@@ -37,13 +38,24 @@ ORDER = {
         ["websocket.py", "websocket_client.py"],
     ],
     "engine/": [
-        ["options.py", "stats.py", "deadlines.py", "message.py", "permissions.py", "visit.py", "bridge_options.py"],
+        [
+            "options.py",
+            "stats.py",
+            "deadlines.py",
+            "message.py",
+            "permissions.py",
+            "visit.py",
+            "bridge_options.py",
+            "topic_tree.py",
+        ],
         ["outbox.py", "records.py", "retained.py", "hops.py"],
         ["seams.py", "passages.py"],
         ["surroundings.py", "login.py"],
         ["queue.py", "samples.py"],
         ["crossing.py"],
         ["session.py"],
+        ["shared.py"],
+        ["routes.py"],
         ["subscriptions.py"],
         ["engine.py"],
         ["end.py"],
@@ -111,6 +123,25 @@ ORDER = {
         ["openapi.py"],
         ["http_port.py"],
     ],
+    "bench/": [
+        [
+            "plan.py",
+            "histogram.py",
+            "numbers.py",
+            "scales.py",
+            "files.py",
+            "alarm.py",
+            "link.py",
+            "plain.py",
+            "ring.py",
+        ],
+        ["result.py", "counts.py", "track.py", "routes.py"],
+        ["sender.py", "watching.py", "processes.py", "table.py"],
+        ["receiver.py", "schedule.py", "coming.py", "comparison.py", "picture.py", "progress_line.py"],
+        ["load.py", "retained.py"],
+        ["run.py"],
+        ["member.py"],
+    ],
     "cli/": [
         ["loop.py", "main.py", "lines.py", "colours.py", "output.py", "option_files.py", "properties.py", "trace.py"],
         ["order.py"],
@@ -118,7 +149,7 @@ ORDER = {
         ["sys_figures.py", "busiest.py", "charts.py"],
         ["formats.py", "payloads.py"],
         ["watch.py", "overview.py"],
-        ["serve.py", "bridge.py", "pub.py", "sub.py", "rr.py", "top.py", "acl.py", "doctor.py"],
+        ["serve.py", "bridge.py", "pub.py", "sub.py", "rr.py", "top.py", "acl.py", "doctor.py", "bench.py"],
         ["demo.py"],
     ],
 }
@@ -127,9 +158,17 @@ ORDER = {
 SAME_FLOOR = {("wire/", "topics.py")}
 
 THE_WORLD = {"asyncio", "socket", "ssl", "threading", "time", "random", "os", "sqlite3"}
-MAY_TOUCH_THE_WORLD = ("streams/", "client/", "paho/", "server/", "cli/")
+MAY_TOUCH_THE_WORLD = ("streams/", "client/", "paho/", "server/", "bench/", "cli/")
 MAY_NOT_ALL_THE_SAME = (
     "server/stores/changes.py",
+    "bench/plan.py",
+    "bench/result.py",
+    "bench/histogram.py",
+    "bench/counts.py",
+    "bench/ring.py",
+    "bench/track.py",
+    "bench/routes.py",
+    "bench/schedule.py",
     "client/connection.py",
     "client/address.py",
     "client/payloads.py",

@@ -24,8 +24,9 @@ def test_the_version_says_whether_it_is_compiled() -> None:
 def test_without_a_command_it_says_which_there_are() -> None:
     code, out, err = telex_run("--help")
     assert code == 0
-    assert re.findall(r"^  (\w+) +\w", out, re.MULTILINE)[-13:] == [
-        *("serve", "pub", "sub", "top", "rr", "passwd", "acl", "config", "bridge", "reload", "tls", "doctor", "demo")
+    assert re.findall(r"^  (\w+) +\w", out, re.MULTILINE)[-14:] == [
+        *("serve", "pub", "sub", "top", "rr", "bench", "passwd", "acl", "config", "bridge", "reload", "tls"),
+        *("doctor", "demo"),
     ]
     code, out, err = telex_run("server")
     assert (code, out) == (1, "")

@@ -35,7 +35,7 @@ BROKER = (
     '# broker.toml\ndata = ""\n[[listeners]]\nport = 1883\n[access]\nallow_anonymous = true\n[log]\nlevel = "debug"\n'
 )
 
-_COMMAND = re.compile(r"(?:^|(?<=\| )|(?<=\$\())telex (?:pub|sub|rr|top)\b(?!.* (?:-p|-L|--unix) )")
+_COMMAND = re.compile(r"(?:^|(?<=\| )|(?<=\$\())telex (?:pub|sub|rr|top|bench \w+)\b(?!.* (?:-p|-L|--unix) )")
 _ENDS = re.compile(r" (-C|-W|-E|-w|--retained-only) ?")
 
 
@@ -197,7 +197,7 @@ def test_the_flags_of_the_tables_are_flags(heading: str) -> None:
 def test_every_flag_that_is_named_is_there() -> None:
     told = set(re.findall(r"(?<![\w-])--?[a-zA-Z][\w-]*", " ".join(re.findall(r"`([^`\n]+)`", TEXT))))
     known = {"--help", "-h"}
-    for command in ("pub", "sub", "rr", "top"):
+    for command in ("pub", "sub", "rr", "top", "bench"):
         known |= set(re.findall(r"(?<![\w-])--?[a-zA-Z][\w-]*", run(*telex_command(command, "--help")).stdout))
     assert told <= known
 

@@ -51,6 +51,8 @@ TIMED_OUT: Final = 27
 _TLS_FAILED: Final = 8
 """The exit code when TLS fails, as mosquitto_pub has it."""
 
+_NEED_NO_TOPIC: Final = ("top", "bench")
+_HAVE_MANY_TOPICS: Final = ("sub", "top", "bench")
 _SCHEMES: Final = ("mqtt", "mqtts", "ws", "wss")
 _TLS_PORT: Final = 8883
 _PORTS: Final = {"mqtt": 1883, "mqtts": _TLS_PORT, "ws": 80, "wss": 443}
@@ -218,8 +220,8 @@ class _UrlAction(argparse.Action):
         if not _separator or scheme not in _SCHEMES:
             parser.error(f"{values!r} is no URL for -L, expected mqtt, mqtts, ws or wss, as in mqtt://host/topic")
         server, slash, topic = rest.partition("/")
-        is_top = isinstance(parser, FlagParser) and parser.command == "top"  # for which a topic is no must
-        if not topic and (slash or not is_top):
+        is_optional = isinstance(parser, FlagParser) and parser.command in _NEED_NO_TOPIC
+        if not topic and (slash or not is_optional):
             parser.error(f"{values!r} has no topic, expected {scheme}://{server}/TOPIC")
         try:
             address = parse_address(f"{scheme}://{server}")
@@ -233,7 +235,7 @@ class _UrlAction(argparse.Action):
         if address.password is not None:
             options.pw = address.password
         options.url_topic = topic or None
-        if isinstance(parser, FlagParser) and parser.command not in ("sub", "top"):  # which may have many
+        if isinstance(parser, FlagParser) and parser.command not in _HAVE_MANY_TOPICS:
             options.topic = topic
 
 
@@ -280,6 +282,45 @@ def parser(
         version: of MQTT, where no flag says another one.
         epilog: what stands below the flags, before the places of options files.
     """
+    flags = _bare_parser(command, description, usage, version, epilog)
+    flags.add_argument("-d", "--debug", action="store_true", help="print each packet that is sent and received")
+    flags.add_argument("--quiet", action="store_true", help="print no errors")
+    _add_connection(flags.add_argument_group("the broker"))
+    _add_session(flags.add_argument_group("the connection"), version)
+    _add_will(flags.add_argument_group("the will, which the broker publishes if it loses us"))
+    _add_tls(flags.add_argument_group("TLS"))
+    return flags
+
+
+def address_parser(
+    command: str, description: str, *, usage: str = "[FLAGS]", version: Version = "3.1.1", epilog: str = ""
+) -> FlagParser:
+    """A parser with those of the shared flags that say where the broker is: for a command with many clients.
+
+    Args:
+        command: the name of the command.
+        description: what it does.
+        usage: what stands behind its name, in short.
+        version: of MQTT, where no flag says another one.
+        epilog: what stands below the flags, before the places of options files.
+    """
+    flags = _bare_parser(command, description, usage, version, epilog)
+    _add_connection(flags.add_argument_group("the broker"))
+    _add_version(flags, version)
+    _add_tls(flags.add_argument_group("TLS"))
+    flags.set_defaults(**_NO_SESSION)
+    return flags
+
+
+# What the flags of one client's session and will would be, where a command has none of them.
+_NO_SESSION: Final[dict[str, Any]] = {
+    **dict.fromkeys(("id", "id_prefix", "session_expiry_interval", "max_inflight")),
+    **dict.fromkeys(("will_topic", "will_payload", "will_qos")),
+    **dict.fromkeys(("will_retain", "disable_clean_session", "debug"), False),
+}
+
+
+def _bare_parser(command: str, description: str, usage: str, version: Version, epilog: str) -> FlagParser:
     places = "\n".join(f"  {path}" for path in option_files.candidates(command))
     flags = FlagParser(
         command,
@@ -291,12 +332,6 @@ def parser(
     flags.add_argument("--help", action="help", help="show this and exit")
     flags.add_argument("--version", action=ShowVersion)
     flags.add_argument("-o", "--options-file", metavar="FILE", help="read flags from this file in place of those below")
-    flags.add_argument("-d", "--debug", action="store_true", help="print each packet that is sent and received")
-    flags.add_argument("--quiet", action="store_true", help="print no errors")
-    _add_connection(flags.add_argument_group("the broker"))
-    _add_session(flags.add_argument_group("the connection"), version)
-    _add_will(flags.add_argument_group("the will, which the broker publishes if it loses us"))
-    _add_tls(flags.add_argument_group("TLS"))
     return flags
 
 
@@ -345,12 +380,7 @@ def _add_session(flags: argparse._ArgumentGroup, version: Version) -> None:
         metavar="SECONDS",
         help="for which the broker keeps the session; -1: for ever. It makes it MQTT 5",
     )
-    flags.add_argument(
-        *("-V", "--protocol-version"),
-        choices=VERSIONS,
-        metavar="VERSION",
-        help=f"of MQTT: 5, 311 or 31, also as mqttv5 and so on ({version.replace('.', '')})",
-    )
+    _add_version(flags, version)
     flags.add_argument(
         *("-D", "--property"),
         action=_PropertyAction,
@@ -363,6 +393,15 @@ def _add_session(flags: argparse._ArgumentGroup, version: Version) -> None:
         type=number(1, 65_535),
         metavar="COUNT",
         help="messages above QoS 0 that may wait for their acknowledgement",
+    )
+
+
+def _add_version(flags: argparse._ActionsContainer, version: Version) -> None:
+    flags.add_argument(
+        *("-V", "--protocol-version"),
+        choices=VERSIONS,
+        metavar="VERSION",
+        help=f"of MQTT: 5, 311 or 31, also as mqttv5 and so on ({version.replace('.', '')})",
     )
 
 
@@ -558,7 +597,7 @@ def client(options: argparse.Namespace, *, comes_back: bool = True, **changes: A
         settings["request_problem_information"] = said.request_problem_information != 0
         settings["user_properties"] = said.user_properties
         settings["authenticator"] = _authenticator(said)
-    made = Client(_dialer(options), **(settings | changes))
+    made = Client(dialer(options), **(settings | changes))
     if options.debug:
         from telex.cli.trace import Trace
 
@@ -644,7 +683,12 @@ def _authenticator(said: Properties) -> "Authenticator | None":
     return None
 
 
-def _dialer(options: argparse.Namespace) -> "Dialer":
+def dialer(options: argparse.Namespace) -> "Dialer":
+    """The way to the broker that the flags ask for.
+
+    Raises:
+        ValueError: what cannot be: a file that is no certificate, and so on.
+    """
     from telex.client.address import Address, join, split_place
     from telex.client.dialing import Dialer
 

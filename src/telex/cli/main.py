@@ -13,6 +13,7 @@ COMMANDS: Final = {
     "sub": "subscribe and print messages (the flags of mosquitto_sub)",
     "top": "show what a broker is doing, live: who is there, what moves, what waits, what is lost",
     "rr": "send a request and print the response (the flags of mosquitto_rr)",
+    "bench": "make load for any broker, and measure: how fast, how late, what is lost",
     "passwd": "make and change password files (the flags of mosquitto_passwd)",
     "acl": "find out what a client may do, and which rule says so",
     "config": "show a broker's settings; turn a mosquitto.conf into a telex.toml",

@@ -154,6 +154,26 @@ class Dialer:
         except ValueError:  # UnicodeError, too
             raise ValueError(f"server_name: {name!r} is no name that a certificate can have") from None
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether there is nothing between us and MQTT but TCP, of which nothing in particular is asked."""
+        others = (self._proxy, self._bind, self._use_srv, self._socket_options)
+        return self.address.scheme == "mqtt" and not any(others)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """So another process makes one like it; files are read again there."""
+        if self._resolver is not None or (self._context is not None and self._tls is None):
+            raise TypeError("an ssl.SSLContext or a resolver cannot be handed to another process")
+        options = {
+            "tls": self._tls,
+            "proxy": self._proxy_url,
+            "bind": self._bind,
+            "websocket_headers": self._headers,
+            "socket_options": tuple(self._socket_options),
+            "use_srv": self._use_srv,
+        }
+        return _like, (self.address, options)
+
     def redirected(self, reference: str) -> "Dialer":
         """The same ways to where a broker sends us (Server Reference, section 4.11).
 
@@ -390,6 +410,11 @@ class Dialer:
             scheme = "ws" if self._context is None else "wss"
             return f"{place} is a web server: MQTT may be spoken there by WebSocket, with {scheme}://"
         return ""
+
+
+def _like(address: Address, options: dict[str, Any]) -> Dialer:
+    """A dialer that another process has described."""
+    return Dialer(address, **options)
 
 
 class _Line(TcpStream):
