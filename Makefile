@@ -4,6 +4,7 @@
 #   make test      installs what the tests need and passes them
 #
 # make page checks, tests and builds the live page, with npm; make screenshots pictures it for the documents, with Chromium.
+# make counts records how many instructions a message takes, where that has become less; it needs Valgrind.
 # make nightly takes hours: attacks during which a good client is timed, ten thousand simulated lives of a broker, two
 # hundred rounds of kill -9 at each QoS, and twenty minutes of fuzzing for each target.
 
@@ -12,21 +13,22 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 INTERPRETED := EXPECT_TELEX=interpreted PYTHONPATH=src $(BIN)/python -m pytest
 COMPILED := EXPECT_TELEX=compiled $(BIN)/python -m pytest
-PROGRAMS := tests/bridges tests/cli tests/client/adversity tests/docs tests/interop tests/page tests/paho tests/typing \
+PROGRAMS := tests/bench tests/benchmarks tests/bridges tests/cli tests/client/adversity tests/crash tests/docs \
+	tests/interop tests/page tests/paho tests/typing tests/web \
 	tests/test_conformance_index.py tests/test_docs.py tests/test_examples.py
 # Most tests wait most of the time: two for each core.
 PARALLEL = -n $(shell $(BIN)/python -c 'import os; print(2 * os.cpu_count())') --dist worksteal
 PAGE := $(shell find dashboard -type d \( -name node_modules -o -name tests -o -name e2e \) -prune -o -type f -print)
 SOURCES := pyproject.toml setup.py $(shell find build_backend src -name '*.py') $(PAGE)
 
-.PHONY: demo test lint format index page screenshots nightly bench clean
+.PHONY: demo test lint format index counts page screenshots nightly bench clean
 
 demo: .venv/installed
 	$(BIN)/telex demo
 
 # The sources themselves run interpreted; what was installed runs compiled, where there is a C compiler. What starts
-# programs and waits for them, besieges a broker or reads documents, then runs with what was installed only, and with
-# both at night.
+# programs and waits for them, besieges a broker, speaks HTTP or reads documents, then runs with what was installed only,
+# and with both at night.
 test: .venv/installed-for-tests lint
 	@if $(BIN)/telex --version | grep -q compiled; then \
 		$(INTERPRETED) -m "not alone" $(PARALLEL) $(PROGRAMS:%=--ignore=%) && \
@@ -51,6 +53,9 @@ format: .venv/installed-for-tests
 index: .venv/bin/python
 	$(BIN)/python tools/conformance.py
 
+counts: .venv/installed
+	$(BIN)/python benchmarks/counts.py --update
+
 page: dashboard/node_modules/.package-lock.json
 	cd dashboard && npm run check && npm test
 	$(BIN)/python build_backend/live_page.py
@@ -73,8 +78,11 @@ nightly: .venv/installed-for-tests
 		PYTHONPATH=src $(BIN)/python -m tests.fuzz $$target -max_total_time=1200 || exit 1; \
 	done
 
+# About 40 minutes; docs/performance.md, docs/sizing.md, their charts and benchmarks/record.json are made anew.
+# make bench BENCH=--quick sees in five whether all of it works, and leaves the documents as they are.
+BENCH := --docs
 bench: .venv/installed
-	$(BIN)/python benchmarks/compare.py --install --markdown build/bench/table.md
+	$(BIN)/python benchmarks/compare.py --install $(BENCH)
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -5,7 +5,7 @@ Prints the medians of some rounds, what they are in relation to Mosquitto's brid
 run, how busy each process was, and whether Telex reached its targets. Linux only, as compare.py is.
 
 Knows pairs of brokers, scenarios and tables. How a broker is run and told of its bridge is in brokers.py, how load is
-made in load.c, and how figures are told in compare.py.
+made in load.c, and how figures are told in figures.py.
 """
 
 import argparse
@@ -28,20 +28,10 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from brokers import BROKERS, REPOSITORY, Bridge, Broker, BrokerFailed, Program, Server, running, running_on
-from compare import (
-    Outcome,
-    Results,
-    choose,
-    compile_load,
-    core_count,
-    find_brokers,
-    last_json,
-    others_cpu_seconds,
-    problem_of,
-    rounded,
-    table,
-    times,
-)
+from compare import choose, find_brokers
+from figures import Outcome, Results, rounded, table, times
+from machine import compile_load, core_count, others_cpu_seconds
+from measure import last_json, problem_of
 
 _OPENING_SECONDS: Final = 20  # for the two connections of the load generator
 _SPARE_SECONDS: Final = 60  # that a load may take beyond what its options add up to
@@ -71,11 +61,11 @@ class Pair:
 
 
 PAIRS: Final = (
-    Pair("telex", "Telex to Telex", "telex-compiled", "telex-compiled"),
-    Pair("telex-5", "Telex to Telex, MQTT 5", "telex-compiled", "telex-compiled", version="5.0"),
+    Pair("telex", "Telex to Telex", "telex-memory", "telex-memory"),
+    Pair("telex-5", "Telex to Telex, MQTT 5", "telex-memory", "telex-memory", version="5.0"),
     Pair("mosquitto", "Mosquitto to Mosquitto", "mosquitto", "mosquitto"),
-    Pair("telex-mosquitto", "Telex to Mosquitto", "telex-compiled", "mosquitto"),
-    Pair("mosquitto-telex", "Mosquitto to Telex", "mosquitto", "telex-compiled"),
+    Pair("telex-mosquitto", "Telex to Mosquitto", "telex-memory", "mosquitto"),
+    Pair("mosquitto-telex", "Mosquitto to Telex", "mosquitto", "telex-memory"),
     Pair(
         "telex-interpreted",
         "Telex to Telex, interpreted",

@@ -21,11 +21,13 @@ from enum import Enum
 from pathlib import Path
 from typing import Final
 
+from telex.bench import watching
+
 REPOSITORY: Final = Path(__file__).resolve().parent.parent
 
 _READY_SECONDS: Final = 20.0  # that a broker has to answer its first CONNECT
+_PAUSE: Final = 0.005  # seconds between two attempts; how long a broker takes to start is known no finer
 _STOP_SECONDS: Final = 5.0  # that a broker has to end when it is asked to
-_TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 _CONNACK: Final = b"\x20\x02\x00\x00"  # of MQTT 3.1.1, with code 0
 
@@ -50,7 +52,9 @@ class Queues(Enum):
     SHORT = "short"
     """The load never lets more wait than a thousand messages for a client; none may be dropped."""
     LONG = "long"
-    """Two million messages for one session, and 200,000 retained; none may be dropped."""
+    """Two million messages for one session, and two million retained; none may be dropped."""
+    BURSTS = "bursts"
+    """Whatever a fixed rate brings for clients that are there, while they or the broker are behind; none dropped."""
     BOUNDED = "bounded"
     """A thousand messages for a client that does not take them; then they shall be dropped."""
 
@@ -131,10 +135,12 @@ class Broker:
     install: Callable[[Path], None] | None = None
     has_worker_threads: bool = False
     """Whether more than one core makes it faster."""
-    tables: tuple[str, ...] = ("speed", "kept", "frozen")
+    tables: tuple[str, ...] = ("speed", "latency", "kept", "frozen")
     """Where it is measured, unless it was asked for by name."""
     speaks: tuple[Over, ...] = (Over.TCP,)
     """By what clients can come in, as it is configured here."""
+    versions: tuple[int, ...] = (4,)
+    """Of MQTT, as CONNECT names them: 4 is 3.1.1, and 5."""
     login: Login | None = None
     """As whom clients have to come in; None: nobody asks."""
     survives_sigkill: bool = False
@@ -156,12 +162,13 @@ _SITES: Final = [f"site/{number:02}" for number in range(_RULES - 2)]
 
 
 # So that nothing is dropped in a queue that grows for as long as the load lasts. Its other limits are its defaults.
-_TELEX_LONG_QUEUES: Final = (
+_TELEX_LONG_QUEUES: Final[tuple[str, ...]] = (
     "max_queued_messages=2000000",
     "max_queued_bytes=2000000000",
-    "max_retained_messages=200000",
+    "max_retained_messages=2000000",
 )
-_TELEX_MEMORY: Final = "max_queue_memory=2000000000"  # without a data directory there is no other place for a queue
+_TELEX_MEMORY: Final = "max_queue_memory=2000000000"  # for queues that have no other place than memory
+_TELEX_OUTBOX: Final = "max_outbox_bytes=1000000000"
 
 
 # Everything that a broker for strangers has, at numbers that are never reached here.
@@ -218,13 +225,13 @@ def _write_telex_passwords(setting: Setting, python_path: str | None) -> None:
             text=True,
             timeout=30,
             cwd=setting.directory,
-            env=_environment(python_path),
+            env=environment(python_path),
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise BrokerFailed(f"telex passwd: {last_line(getattr(error, 'stderr', '') or str(error))}") from error
 
 
-def _find_telex(*, compiled: bool, durability: str | None = None, has_rules: bool = False) -> Program | Missing:
+def _find_telex(*, compiled: bool, durability: str | None = "strict", has_rules: bool = False) -> Program | Missing:
     """This interpreter's Telex: as it is found there, or from the source tree, which holds nothing compiled."""
     wanted = "compiled" if compiled else "interpreted"
     source = os.environ.get("PYTHONPATH") if compiled else str(REPOSITORY / "src")
@@ -236,7 +243,7 @@ def _find_telex(*, compiled: bool, durability: str | None = None, has_rules: boo
             text=True,
             timeout=30,
             cwd=tempfile.gettempdir(),
-            env=_environment(source),
+            env=environment(source),
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return Missing(f"telex --version: {error}")
@@ -260,8 +267,12 @@ def _find_telex(*, compiled: bool, durability: str | None = None, has_rules: boo
             words.append("--memory")
         else:
             words += ["--data", str(setting.directory / "data"), "--durability", durability]
-        if setting.queues is Queues.LONG:
-            limits = _TELEX_LONG_QUEUES if durability else (*_TELEX_LONG_QUEUES, _TELEX_MEMORY)
+        if setting.queues in (Queues.LONG, Queues.BURSTS):
+            limits = _TELEX_LONG_QUEUES
+            if not durability or setting.queues is Queues.BURSTS:
+                limits += (_TELEX_MEMORY,)
+            if setting.queues is Queues.BURSTS:
+                limits += (_TELEX_OUTBOX,)
             words += [word for limit in limits for word in ("--set", limit)]
         return words
 
@@ -272,8 +283,8 @@ def _find_compiled_telex(_: Path) -> Program | Missing:
     return _find_telex(compiled=True)
 
 
-def _find_strict_telex(_: Path) -> Program | Missing:
-    return _find_telex(compiled=True, durability="strict")
+def _find_telex_in_memory(_: Path) -> Program | Missing:
+    return _find_telex(compiled=True, durability=None)
 
 
 def _find_relaxed_telex(_: Path) -> Program | Missing:
@@ -291,13 +302,14 @@ def _find_interpreted_telex(_: Path) -> Program | Missing:
 # Mosquitto
 
 # Debian's defaults would have it drop messages and let only twenty be in flight to a subscriber. 0 messages
-# queued at most means any number; where messages shall be dropped it is the default, 1000. Left as it is:
-# set_tcp_nodelay (false), which makes it faster here, since the system then joins its many small writes. All that
-# is so for its bridge as well.
+# queued at most means any number; where messages shall be dropped it is the default, 1000. Left as it is in closed
+# loops: set_tcp_nodelay (false), which makes it faster there, since the system then joins its many small writes; at a
+# fixed rate it would wait for acknowledgements of TCP, 40 ms at a time. All that is so for its bridge as well.
 _MOSQUITTO_CONFIGURATION: Final = """\
 persistence false
 max_inflight_messages 1000
 max_queued_messages {most_queued}
+set_tcp_nodelay {nodelay}
 {access}
 listener {port} 127.0.0.1
 {listener}
@@ -371,6 +383,7 @@ def _find_mosquitto(_: Path, *, has_rules: bool = False) -> Program | Missing:
         configuration.write_text(
             _MOSQUITTO_CONFIGURATION.format(
                 most_queued=1000 if setting.queues is Queues.BOUNDED else 0,
+                nodelay=str(setting.queues is Queues.BURSTS).lower(),
                 access=access.format(directory=setting.directory),
                 port=setting.port,
                 listener=_mosquitto_listener(setting),
@@ -439,14 +452,15 @@ def _find_amqtt(build: Path) -> Program | Missing:
 
 # aedes
 
-# As in its own README, but for the backlog. With noDelay it would be faster at QoS 1, one to one, where it
-# waits for the other end's TCP acknowledgements, and slower in all else.
+# As in its own README, but for the backlog and noDelay, which is as Mosquitto's: in closed loops it would be faster
+# with it at QoS 1, one to one, where it waits for the other end's TCP acknowledgements, and slower in all else.
 _AEDES_SERVER: Final = """\
 import { createServer } from 'node:net'
 import { Aedes } from 'aedes'
 
 const aedes = await Aedes.createBroker()
-createServer(aedes.handle).listen({ host: '127.0.0.1', port: Number(process.argv[2]), backlog: 4096 })
+createServer({ noDelay: process.argv[3] === 'true' }, aedes.handle)
+  .listen({ host: '127.0.0.1', port: Number(process.argv[2]), backlog: 4096 })
 """
 
 
@@ -460,7 +474,7 @@ def _find_aedes(build: Path) -> Program | Missing:
     def command(setting: Setting) -> list[str]:
         server = directory / "server.mjs"  # beside node_modules, where its import looks
         server.write_text(_AEDES_SERVER)
-        return [node, str(server), str(setting.port)]
+        return [node, str(server), str(setting.port), str(setting.queues is Queues.BURSTS).lower()]
 
     version = json.loads(package.read_text())["version"]
     return Program(f"aedes {version}, Node.js {_first_line_of([node, '--version'])}", command)
@@ -490,15 +504,39 @@ def _install(command: list[str], directory: Path) -> None:
         print(f"  could not install: {error}", file=sys.stderr)
 
 
+_USUAL: Final = ("speed", "latency", "frozen")  # of what every broker is asked
+_MORE: Final = ("kept", "doors", "costs", "curves")
+_ALL_VERSIONS: Final = (4, 5)
+
 BROKERS: Final = (
     Broker(
         "telex-compiled",
         "Telex, compiled",
         _find_compiled_telex,
         "python -m pip install . (with a C compiler), then this program with that python",
-        tables=("speed", "kept", "frozen", "doors"),
+        tables=(*_USUAL, *_MORE),
         speaks=tuple(Over),
+        versions=_ALL_VERSIONS,
+        survives_sigkill=True,
         bridges=("3.1.1", "5.0"),
+    ),
+    Broker(
+        "telex-memory",
+        "Telex, in memory",
+        _find_telex_in_memory,
+        "as Telex, compiled",
+        tables=("kept",),
+        speaks=tuple(Over),
+        versions=_ALL_VERSIONS,
+        bridges=("3.1.1", "5.0"),
+    ),
+    Broker(
+        "telex-relaxed",
+        "Telex, relaxed",
+        _find_relaxed_telex,
+        "as Telex, compiled",
+        tables=("kept",),
+        versions=_ALL_VERSIONS,
     ),
     Broker(
         "telex-rules",
@@ -507,22 +545,18 @@ BROKERS: Final = (
         "as Telex, compiled",
         tables=("doors",),
         speaks=tuple(Over),
+        versions=_ALL_VERSIONS,
         login=_LOGIN,
     ),
-    Broker(
-        "telex-strict",
-        "Telex, strict",
-        _find_strict_telex,
-        "as Telex, compiled",
-        tables=("kept", "frozen"),
-        survives_sigkill=True,
-    ),
-    Broker("telex-relaxed", "Telex, relaxed", _find_relaxed_telex, "as Telex, compiled", tables=("kept", "frozen")),
     Broker(
         "telex-interpreted",
         "Telex, interpreted",
         _find_interpreted_telex,
         "python -m pip install ., then this program with that python",
+        tables=(*_USUAL, "kept"),
+        speaks=tuple(Over),
+        versions=_ALL_VERSIONS,
+        survives_sigkill=True,
         bridges=("3.1.1", "5.0"),
     ),
     Broker(
@@ -530,8 +564,9 @@ BROKERS: Final = (
         "Mosquitto (C)",
         _find_mosquitto,
         "apt install mosquitto",
-        tables=("speed", "kept", "frozen", "doors"),
+        tables=(*_USUAL, *_MORE),
         speaks=tuple(Over),
+        versions=_ALL_VERSIONS,
         bridges=("3.1.1",),
     ),
     Broker(
@@ -541,6 +576,7 @@ BROKERS: Final = (
         "apt install mosquitto",
         tables=("doors",),
         speaks=tuple(Over),
+        versions=_ALL_VERSIONS,
         login=_LOGIN,
     ),
     Broker(
@@ -578,6 +614,10 @@ class Server:
     log: Path
     over: Over = Over.TCP
     login: Login | None = None
+    certificate: Path = Path("certificate.pem")
+    """Of all brokers, where clients come over TLS."""
+    ready_seconds: float = 0.0
+    """From its first start to its first CONNACK."""
     pids: list[int] = field(default_factory=list)
     """Its process, and those that it started."""
 
@@ -592,12 +632,14 @@ class Server:
         self.pids = [self.process.pid]
 
     def memory_kib(self) -> int:
-        """The resident memory of its processes: VmRSS in /proc/PID/status."""
-        return sum(_resident_kib(pid) for pid in self.pids)
+        """The resident memory of its processes; 0 when it has ended."""
+        used = _used(self.process.pid)
+        return 0 if used is None else used.memory // 1024
 
     def cpu_seconds(self) -> float:
-        """The processor time that its processes used so far."""
-        return sum(_cpu_seconds(pid) for pid in self.pids)
+        """The processor time that its processes used so far; 0 when it has ended."""
+        used = _used(self.process.pid)
+        return 0.0 if used is None else used.cpu_seconds
 
     def last_words(self) -> str:
         """Whether it still runs, and the last line it printed."""
@@ -637,13 +679,15 @@ def running(
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     cwd=directory,
-                    env=_environment(program.python_path),
+                    env=environment(program.python_path),
                     start_new_session=True,  # Ctrl-C is for us; we end it in order
                 )
 
-        server = Server(port, start, start(), log, over, broker.login)
+        began = time.monotonic()
+        server = Server(port, start, start(), log, over, broker.login, certificate)
         try:
             _wait_until_ready(server, broker.title)
+            server.ready_seconds = time.monotonic() - began
             server.pids = _family(server.process.pid)
             yield server
         finally:
@@ -684,7 +728,7 @@ def _wait_until_ready(server: Server, title: str) -> None:
                 return
         except OSError:
             pass
-        time.sleep(0.05)
+        time.sleep(_PAUSE)
     raise BrokerFailed(f"{title} did not start: {server.last_words()}")
 
 
@@ -778,7 +822,8 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
             process.wait()
 
 
-def _environment(python_path: str | None) -> dict[str, str]:
+def environment(python_path: str | None) -> dict[str, str]:
+    """For a program of this Python: ours, but for where it looks for modules."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     if python_path is not None:
         environment["PYTHONPATH"] = python_path
@@ -834,14 +879,8 @@ def _stat(pid: int) -> list[str]:
     return text.rpartition(")")[2].split()  # the second, the name, may hold anything
 
 
-def _cpu_seconds(pid: int) -> float:
-    fields = _stat(pid)
-    return (int(fields[11]) + int(fields[12])) / _TICKS if fields else 0.0
-
-
-def _resident_kib(pid: int) -> int:
+def _used(pid: int) -> watching.Used | None:
     try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except OSError:
-        return 0
-    return sum(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
+        return watching.total(watching.table(), pid)
+    except ProcessLookupError:
+        return None

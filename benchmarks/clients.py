@@ -46,7 +46,9 @@ from brokers import (
     last_line,
     running,
 )
-from compare import Outcome, Results, allow_open_files, choose, rounded, table, times
+from compare import choose
+from figures import Outcome, Results, rounded, table, times
+from machine import allow_open_files
 
 _HOST: Final = "127.0.0.1"
 _TOPIC: Final = "bench/clients"
