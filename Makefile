@@ -13,8 +13,8 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 INTERPRETED := EXPECT_TELEX=interpreted PYTHONPATH=src $(BIN)/python -m pytest
 COMPILED := EXPECT_TELEX=compiled $(BIN)/python -m pytest
-PROGRAMS := tests/bench tests/benchmarks tests/bridges tests/cli tests/client/adversity tests/crash tests/docs \
-	tests/interop tests/page tests/paho tests/typing tests/web \
+PROGRAMS := tests/bench tests/benchmarks tests/bridges tests/cli tests/client tests/crash tests/docs tests/interop \
+	tests/page tests/paho tests/typing tests/web \
 	tests/test_conformance_index.py tests/test_docs.py tests/test_examples.py
 # Most tests wait most of the time: two for each core.
 PARALLEL = -n $(shell $(BIN)/python -c 'import os; print(2 * os.cpu_count())') --dist worksteal

@@ -32,6 +32,12 @@ _SPARE_BENCH_SECONDS: Final = 240  # that telex bench may take for what comes be
 _FILLING_SECONDS: Final = 600  # that a load may take that has no time but a number of messages
 _IDLE: Final = 10  # times as long as messages, since idle clients speak seldom
 _FEW: Final = 10  # connections on a side, from which more than one process of the load generator has something to do
+
+RATE_NOT_REACHED: Final = "rate not reached"
+"""For a cell: what of latency there is then says how long a queue has become, and nothing else."""
+
+_KEPT_UP: Final = 0.98  # of a rate, which is then reached
+_NOT_LEFT: Final = "the rate was not reached"  # in a complaint of telex bench
 _COUNTED: Final = ("rate", "connections", "cpu_us", "p50")  # figures of which there is none without a count
 _IMPORTS: Final = 5  # of which the median is taken
 
@@ -100,17 +106,17 @@ class Bench:
             return Outcome(broker.name, scenario.name, {}, "failed", words, by=BENCH)
         others = (others_cpu_seconds(server) - before) / (time.monotonic() - began)
         figures = figures_of(result, plan)
-        said: dict[str, Any] = {"ok": result.is_good, **figures}
-        if not count_of(result) and scenario.columns[0].field in _COUNTED:
-            said |= {"ok": False, "problem": "nothing arrived while it was measured"}
-        if not result.is_good:
+        problem = problem_in(result, plan)
+        if not problem and not count_of(result) and scenario.columns[0].field in _COUNTED:
+            problem = "nothing arrived while it was measured"
+        said: dict[str, Any] = {"ok": not problem, **figures}
+        if problem:
             said |= {
-                "problem": problem_in(result),
+                "problem": problem,
                 "missing": result.lost,
                 "expected": result.lost + result.measured.received,
             }
-            said["detail"] = "; ".join(result.complaints)
-        outcome = judge(broker, scenario, server, said, others, "; ".join(result.complaints))
+        outcome = judge(broker, scenario, server, said, others, "")
         return replace(outcome, by=BENCH, more=figures, cpu_us=figures.get("cpu_us", 0.0))
 
     # load.c
@@ -242,13 +248,20 @@ def count_of(result: Result) -> int:
     return measured.received
 
 
-def problem_in(result: Result) -> str:
-    """In a word, as load.c says it."""
+def problem_in(result: Result, plan: Plan) -> str:
+    """In a word, as load.c says it, or in a sentence; nothing, if there is none."""
+    measured = result.measured
     if result.lost:
         return "lost"
     if result.duplicated:
         return "duplicates"
-    return "out of order" if result.misordered else "failed"
+    if result.misordered:
+        return "out of order"
+    if plan.rate and measured.sent < _KEPT_UP * plan.rate * measured.seconds:
+        return RATE_NOT_REACHED
+    # Of a rate that was reached, some messages may have been due at the very end.
+    others = [each for each in result.complaints if _NOT_LEFT not in each]
+    return "; ".join(others)
 
 
 def judge(
@@ -279,6 +292,8 @@ def problem_of(result: dict[str, Any], errors: str, last_words: str) -> tuple[st
         share = result["missing"] / max(result["expected"], 1)
         problem = f"lost {share:.1%}" if share >= 0.001 else "lost <0.1%" if share else "lost acks"
         return problem, f"{result['missing']:,} of {result['expected']:,} messages did not arrive"
+    if said == RATE_NOT_REACHED:
+        return said, ""
     reason = "nothing moved any more" if said == "stalled" else said
     problem = said if said in ("duplicates", "out of order", "stalled") else "failed"
     return problem, f"{reason}; {last_words}".removesuffix("; ")

@@ -256,8 +256,10 @@ def test_ctrl_c_ends_it_early(new_plan: NewPlan) -> None:
             signal.raise_signal(signal.SIGINT)
 
     assert threading.current_thread() is threading.main_thread()
+    before = signal.getsignal(signal.SIGINT)
     with Played() as broker:
         result = run(new_plan(broker.port, window=20, seconds=60.0), interrupt)
+    assert signal.getsignal(signal.SIGINT) is before
     assert result.interrupted
     assert result.is_good
     assert result.measured.received > 0

@@ -3,7 +3,9 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,8 +13,9 @@ from brokers import BROKERS, Broker, Over, Program, Server
 from compare import _in_order as in_order
 from curves import BROKERS as CURVE_BROKERS
 from curves import CURVES, measure_curve, points_for
-from measure import Bench
+from measure import Bench, problem_in, problem_of
 from scenarios import BENCH, SCENARIOS, TARGETS, is_measured, plan_of
+from telex.bench.result import Result, Tally
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="benchmarks need /proc, and sets of cores")
 
@@ -91,6 +94,30 @@ def test_what_a_share_is_of_is_measured_first() -> None:
     wanted = ["latency1-50"]
     scenarios = [scenario for scenario in SCENARIOS if scenario.name in wanted]
     assert [scenario.name for scenario in in_order(scenarios, wanted)] == ["qos1-pairs", "latency1-50"]
+
+
+def a_result(**what: Any) -> Result:
+    return Result(kind="pairs", measured=Tally(seconds=2.0, sent=200, received=200), **what)
+
+
+def test_what_went_wrong_in_a_run_is_said_in_a_word(server: Server) -> None:
+    plan = plan_of({"kind": "pairs"}, server, seconds=2.0, rate=100.0)
+    late = "3 of the messages that were due did not leave: the rate was not reached"
+    assert problem_in(a_result(), plan) == ""
+    assert problem_in(a_result(complaints=[late]), plan) == ""  # it was, as far as anybody can tell
+    assert problem_in(a_result(complaints=[late]), replace(plan, rate=150.0)) == "rate not reached"
+    assert problem_in(a_result(lost=1), replace(plan, rate=150.0)) == "lost"
+    assert problem_in(a_result(duplicated=1), plan) == "duplicates"
+    assert problem_in(a_result(misordered=1), plan) == "out of order"
+    assert problem_in(a_result(complaints=["a client lost the connection"]), plan) == "a client lost the connection"
+
+
+def test_a_problem_becomes_a_word_for_a_cell_and_a_reason_for_the_notes() -> None:
+    lost = {"problem": "lost", "missing": 3, "expected": 100}
+    assert problem_of(lost, "", "last words") == ("lost 3.0%", "3 of 100 messages did not arrive")
+    assert problem_of({"problem": "rate not reached"}, "", "last words") == ("rate not reached", "")
+    assert problem_of({"problem": "stalled"}, "", "last words") == ("stalled", "nothing moved any more; last words")
+    assert problem_of({"problem": "a client was lost"}, "", "") == ("failed", "a client was lost")
 
 
 def telex(build: Path) -> tuple[Broker, Program]:

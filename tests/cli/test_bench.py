@@ -373,10 +373,15 @@ def test_a_line_tells_how_far_it_is_until_ctrl_c_ends_it() -> None:
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, text=True, env=environment) as process:
             os.close(theirs)
             seen = ""
-            while not re.search(r"measuring, \d of 600 s  2 connected  sent [\d.]+ k/s  received .*  p99 ", seen):
-                seen += os.read(ours, 65_536).decode()
-            process.send_signal(signal.SIGINT)
-            out, _ = process.communicate(timeout=SECONDS)
+            try:
+                while not re.search(
+                    r"measuring, \d+ of 600 s  2 connected  sent [\d.]+ [kM]/s  received .*  p99 ", seen
+                ):
+                    seen += os.read(ours, 65_536).decode()
+                process.send_signal(signal.SIGINT)
+                out, _ = process.communicate(timeout=SECONDS)
+            finally:
+                process.kill()
     os.close(ours)
     assert process.returncode == 130
     assert out.startswith("telex bench pairs at 127.0.0.1:")

@@ -221,7 +221,7 @@ def test_what_is_no_proxy_is_refused() -> None:
 
 
 def dialer(*arguments: str) -> Any:
-    return flags._dialer(pub.parsed(["-t", "a", "-m", "x", *arguments]))
+    return flags.dialer(pub.parsed(["-t", "a", "-m", "x", *arguments]))
 
 
 def test_dns_may_be_asked_for_the_broker() -> None:

@@ -50,7 +50,11 @@ def run(plan: Plan, tell: Tell | None = None) -> Result:
         with suppress(NotImplementedError):  # Windows: Ctrl-C raises KeyboardInterrupt
             if is_main:
                 loop.add_signal_handler(signal.SIGINT, company.over.set)
-        return await carry_out(plan, company, tell)
+        try:
+            return await carry_out(plan, company, tell)
+        finally:
+            with suppress(NotImplementedError):  # otherwise uvloop would go on to swallow Ctrl-C
+                loop.remove_signal_handler(signal.SIGINT)
 
     with asyncio.Runner(loop_factory=processes.new_loop) as runner:
         return runner.run(main())

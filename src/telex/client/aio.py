@@ -10,6 +10,7 @@ import secrets
 import signal
 import ssl
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping
+from contextlib import suppress
 from inspect import isawaitable
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeVar
@@ -475,6 +476,9 @@ class Client:
                 await asyncio.gather(main, return_exceptions=True)
         finally:
             stopping.cancel()
+            for number in (signal.SIGINT, signal.SIGTERM):
+                with suppress(NotImplementedError):  # otherwise uvloop would go on to swallow Ctrl-C
+                    loop.remove_signal_handler(number)
 
     async def _run_open(self) -> None:
         async with self:
